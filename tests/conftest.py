@@ -6,6 +6,7 @@ name is one of their parameters. The summary states how many passed on each, and
 """
 
 import datetime as dt
+import gc
 import ipaddress
 import resource
 import socket
@@ -16,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from celery_redis_exporter.daemon.tuning import limit_memory
-from tests.support import record
+from tests.support import record, sizes
 from tests.support.outcomes import count_reasons
 from tests.support.project_files import ROOT
 
@@ -26,8 +27,14 @@ settings.load_profile("untimed")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the option that writes the record."""
+    """Add the option that writes the record, and the one for large samples."""
     parser.addoption("--write-record", action="store_true", help="write what passed to tests/README.md")
+    parser.addoption("--thorough", action="store_true", help="large random samples and floods (tests/support/sizes.py)")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Set the sizes before tests are imported."""
+    sizes.thorough = config.getoption("--thorough")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -40,6 +47,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             for name in _programs_of(item).intersection(SUITE_PROGRAMS):
                 item.add_marker(pytest.mark.newest(name))
                 item.user_properties.append(("program", name))
+
+
+def pytest_collection_finish() -> None:
+    """Leave everything that was imported out of garbage collection, which otherwise takes a tenth of the time."""
+    gc.collect()
+    gc.freeze()
 
 
 def _programs_of(item: pytest.Item) -> set[object]:

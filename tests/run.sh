@@ -2,7 +2,7 @@
 # Sets up and passes the tests, on a fresh Debian or macOS machine with Python 3.11 or later:
 #   bash tests/run.sh [--fast] [--slow] [--alone] [--newest] [--complete] [--allow-missing] [--redis NAME]
 #                     [--wheel | --lowest] [arguments for pytest]
-#   --fast      unit and contract tests, without the thorough ones; installs no system packages
+#   --fast      unit and contract tests, with small random samples and floods; installs no system packages
 #   --slow      the slow matrix too
 #   --alone     only those tests that need the machine for themselves, one after the other
 #   --newest    only those tests that use programs of newer Debian suites; fails when one of these can't be had
@@ -160,6 +160,7 @@ folders=(tests/unit tests/contract)
 # time, so that three processes use two cores.
 processes=3
 [ "$fast" = no ] || processes=2
+[ "$fast" = yes ] || pytest_arguments+=(--thorough)
 [ "$alone" = yes ] || pytest_arguments+=(-n "$processes" --dist loadfile --no-loadscope-reorder)
 if [ "$fast" = no ]; then
   folders=(tests)
@@ -178,7 +179,6 @@ if [ -n "$redis" ]; then
   TEST_REDIS_SERVER=$(python -m tests.integration.suite_programs --path "$redis")
   export TEST_REDIS_SERVER
 fi
-[ "$fast" = no ] || marks+=("not thorough")
 [ "$newest" = no ] || marks+=("newest")
 [ "$kind" != lowest ] || marks+=("not pinned")
 if [ "$alone" = yes ]; then

@@ -56,7 +56,6 @@ def test_exceptions_are_few_and_exist() -> None:
     assert EXCEPTIONS.keys() <= {alert.name for group in GROUPS for alert in group.alerts}
 
 
-@pytest.mark.thorough
 @pytest.mark.parametrize("life", [life for life in ORDINARY if life.name in SHORT], ids=lambda life: life.name)
 def test_series_are_those_of_the_catalogue(life: Scenario) -> None:
     """Every name and label of a simulated series exists in the catalogue, and no counter falls without a restart."""

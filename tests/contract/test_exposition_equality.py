@@ -260,7 +260,6 @@ DISTRIBUTIONS = st.builds(
 PAIRS = st.tuples(LABEL_VALUES, LABEL_VALUES)
 
 
-@pytest.mark.thorough
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(
     st.dictionaries(PAIRS, NUMBER_VALUES | st.none(), max_size=4),
@@ -295,7 +294,6 @@ PARSABLE = st.text(st.characters(codec="utf-8"), max_size=8)
 POSITIVE = st.floats(0, 1e300)
 
 
-@pytest.mark.thorough
 @pytest.mark.parametrize("openmetrics", [False, True], ids=["text", "openmetrics"])
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(

@@ -9,8 +9,6 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-import pytest
-
 from tests.support.project_files import project_files
 
 ROOT = Path(__file__).parents[2]
@@ -138,35 +136,12 @@ def test_imports_keep_to_their_rooms() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def _source_folder(path: Path) -> Path:
-    """Return the folder from which a module is imported."""
-    return ROOT / "exporter" if path in PACKAGE else ROOT
-
-
 def test_the_source_folder_is_not_a_package() -> None:
     """The package can't be imported a second time, as a part of ``exporter``, from the root of the repository."""
     code = "import exporter.celery_redis_exporter"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "import celery_redis_exporter" in done.stderr.splitlines()[-1]
-
-
-@pytest.mark.thorough
-def test_importing_every_module_has_no_effect() -> None:
-    """No import starts a thread, opens a file descriptor or fails."""
-    modules = [
-        ".".join(path.relative_to(_source_folder(path)).with_suffix("").parts).removesuffix(".__init__")
-        for path in CODE
-        if path.name != "__main__.py"
-    ]
-    code = (
-        "import importlib, threading, logging\n"
-        f"for module in {modules!r}:\n    importlib.import_module(module)\n"
-        "assert threading.active_count() == 1, threading.enumerate()\n"
-        "assert not logging.getLogger().handlers, logging.getLogger().handlers\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
 
 
 def test_no_file_names_this_machine() -> None:

@@ -5,6 +5,7 @@ Takes nothing, gives manifests. Needs no cluster.
 """
 
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -106,8 +107,9 @@ def of_chart(values: str) -> list[Manifest]:
     return chart.manifests(chart.render(CHART_VALUES[values]))
 
 
+@cache
 def everything() -> dict[str, list[Manifest]]:
-    """Give every set of manifests by its name."""
+    """Give every set of manifests by its name. Callers share the sets and do not change them."""
     found = {folder.relative_to(DEPLOY).as_posix(): of_folder(folder) for folder in FOLDERS}
     found |= {f"helm with {values}": of_chart(values) for values in CHART_VALUES}
     found |= {

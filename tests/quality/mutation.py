@@ -61,7 +61,8 @@ def copy_tree(folder: Path) -> Path:
 
 def configuration(tree: Path, layer: str) -> str:
     """Return the settings of cosmic-ray: the files to change, and the tests to run."""
-    test = f"{sys.executable} -m pytest -x -q -p no:cacheprovider -m 'not alone and not slow' tests/unit/{layer}"
+    options = "--thorough -x -q -p no:cacheprovider -m 'not alone and not slow'"
+    test = f"{sys.executable} -m pytest {options} tests/unit/{layer}"
     return "\n".join([
         "[cosmic-ray]",
         f"module-path = {json.dumps(str(tree / PACKAGE / layer))}",
@@ -108,11 +109,10 @@ def report(rows: Iterable[tuple[str, int, str, str, str, str]], tree: Path, tota
 
 def end(process: psutil.Process) -> None:
     """Kill a process and all its children: cosmic-ray starts the tests in a separate session."""
-    processes = [process, *process.children(recursive=True)]
-    for one in processes:
+    for one in [process, *process.children(recursive=True)]:
         with suppress(psutil.NoSuchProcess):
             one.kill()
-    psutil.wait_procs(processes)
+    process.wait()  # The system's first process reaps the others, and may take a second for it.
 
 
 def run_for(seconds: float, command: list[str], folder: Path) -> None:

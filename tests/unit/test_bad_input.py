@@ -24,6 +24,7 @@ from tests.fuzz.invariants import INVARIANTS
 from tests.fuzz.labels import check_values
 from tests.fuzz.seeds import FOUND, seeds_of
 from tests.support.lab import W1, Lab
+from tests.support.sizes import scaled
 
 pytestmark = pytest.mark.usefixtures("limited_memory")
 
@@ -89,15 +90,14 @@ def failed(text: str) -> dict[str, object]:
     return {**started(), "type": "task-failed", "exception": f"KeyError({text!r})", "traceback": text}
 
 
-@pytest.mark.thorough
 def test_a_huge_batch_is_folded_whole() -> None:
-    """A message of 100,000 events is folded completely; running executions of one id are bounded, others evicted."""
-    lab = Lab()
+    """A message of many thousands of events is folded completely; of one id, running executions are bounded."""
+    lab, events = Lab(), scaled(10_000, 100_000)
     lab.sent("u", 0)
-    pipeline_of(lab).fold([message(*[started()] * 100_000)])
-    assert 100_000 == lab.value(rows.TASKS_STARTED, "t", "q")
+    pipeline_of(lab).fold([message(*[started()] * events)])
+    assert events == lab.value(rows.TASKS_STARTED, "t", "q")
     assert MOST_AT_ONCE == lab.value(rows.TASKS_RUNNING, "t", "q")
-    assert 100_000 - MOST_AT_ONCE == lab.value(internals.TASKS_EVICTED, "count")
+    assert events - MOST_AT_ONCE == lab.value(internals.TASKS_EVICTED, "count")
 
 
 def test_what_is_taken_off_was_running() -> None:

@@ -2,7 +2,6 @@
 """The command line: its commands, exit codes and messages."""
 
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -116,42 +115,6 @@ def test_help_of_a_command(command: str, started: list[Settings], capsys: pytest
     assert main([command, "--help"]) == 0
     assert f"usage: celery-redis-exporter {command}" in capsys.readouterr().out
     assert started == []
-
-
-def test_version_loads_none_of_the_libraries() -> None:
-    """--version is fast: it imports neither the settings nor any of the larger packages."""
-    heavy = "{'pydantic', 'redis', 'celery', 'starlette', 'structlog', 'prometheus_client'}"
-    code = (
-        "import sys; from celery_redis_exporter.cli import main\n"
-        f"main(['--version']); print(sorted({heavy} & set(sys.modules)))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == f"celery-redis-exporter {__version__}\n[]\n"
-
-
-@pytest.mark.parametrize("command", ["metrics", "render alerts"])
-def test_commands_without_settings_import_no_pydantic(command: str) -> None:
-    """Commands that read no settings don't import pydantic."""
-    code = (
-        "import sys; from celery_redis_exporter.cli import main\n"
-        f"assert main({command.split()}) == 0; sys.stderr.write(str('pydantic' in sys.modules))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "False" == done.stderr
-
-
-@pytest.mark.thorough
-def test_the_daemon_imports_no_rich() -> None:
-    """The daemon doesn't keep rich, which structlog imports if it is installed; other code may import it later."""
-    with socket.create_server(("127.0.0.1", 0)) as occupied:
-        address = f"127.0.0.1:{occupied.getsockname()[1]}"
-        code = (
-            "import sys; from celery_redis_exporter.cli import main\n"
-            f"code = main(['run', '--web.listen-address', {address!r}])\n"
-            "print(code, 'structlog' in sys.modules, 'rich' in sys.modules); import rich"
-        )
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "2 True False\n" == done.stdout, done.stderr
 
 
 def test_python_m_exporter_is_the_same() -> None:

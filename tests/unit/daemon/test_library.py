@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The exporter as a library in another program, without a server."""
 
-import subprocess
-import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -18,20 +16,6 @@ from celery_redis_exporter.decode.saved_state import decode_state
 from celery_redis_exporter.errors import ConfigError
 
 NOWHERE = "redis://127.0.0.1:1/0"
-
-
-@pytest.mark.thorough
-def test_importing_the_package_costs_nothing() -> None:
-    """Importing the package loads none of its dependencies until ``Collector`` is used."""
-    heavy = "{'pydantic', 'redis', 'celery', 'starlette', 'structlog', 'prometheus_client'}"
-    code = (
-        "import sys, celery_redis_exporter as package\n"
-        f"print(sorted({heavy} & set(sys.modules)))\n"
-        "print(package.Collector.__module__)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "[]\ncelery_redis_exporter.daemon.library\n"
-    assert celery_redis_exporter.Collector is Collector
 
 
 def test_a_name_that_is_not_there_is_an_attribute_error() -> None:

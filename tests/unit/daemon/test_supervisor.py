@@ -4,7 +4,6 @@
 import threading
 from collections.abc import Callable
 
-import pytest
 from structlog.testing import capture_logs
 
 from celery_redis_exporter.clock import SystemClock
@@ -13,7 +12,6 @@ from celery_redis_exporter.errors import SourceError
 from tests.support.waiting import eventually
 
 
-@pytest.mark.thorough
 def test_work_is_started_again() -> None:
     """Failed work is started again, and each trouble is logged once when it begins and once when it ends."""
     stop = threading.Event()

@@ -74,7 +74,6 @@ print(len(bytearray(50_000_000)) > 0)
 """
 
 
-@pytest.mark.thorough
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads /proc")
 def test_memory_is_limited() -> None:
     """A reply with more elements than the memory limit allows is refused, and the process continues."""

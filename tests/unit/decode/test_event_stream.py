@@ -26,6 +26,7 @@ from celery_redis_exporter.records.events import (
     UnknownEvent,
     WorkerHeartbeat,
 )
+from tests.support.sizes import scaled
 
 SAMPLES = Path(__file__).parents[2] / "fixtures/events/celery-5.7"
 
@@ -198,8 +199,7 @@ TYPES = ["task-sent", "task-received", "task-started", "task-succeeded", "task-f
 
 
 # Drawing the first example takes a second while another process uses the core; the code under test is not slow there.
-@pytest.mark.thorough
-@settings(suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=scaled(30, 100), suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.builds(
     lambda kind, fields: {"type": kind} | fields, st.sampled_from(TYPES), st.dictionaries(st.sampled_from(FIELDS), JSON)
 ), max_size=4))  # fmt: skip

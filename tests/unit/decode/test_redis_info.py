@@ -353,7 +353,6 @@ def test_no_keys_are_not_unknown_keys(header: bytes, expected: int | None) -> No
     assert expected == by_name(decode_info("r", b"redis_version:7.0.0\r\n" + header)).get(("redis_db_keys", "r", "db0"))
 
 
-@pytest.mark.thorough
 @given(st.dictionaries(FIELDS, VALUES), st.binary(max_size=100))
 def test_any_info(fields: dict[str, str], text: bytes) -> None:
     """Any INFO yields samples with numbers, or none, and raises no exception."""

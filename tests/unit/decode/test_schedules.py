@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from celery_redis_exporter.decode.schedules import Crontab, crontab_interval, decode_redbeat_definition
 from celery_redis_exporter.errors import DecodeError
 from celery_redis_exporter.records.replies import PeriodicTask
+from tests.support.sizes import scaled
 
 HOUR, DAY = 3600.0, 86_400.0
 
@@ -43,8 +44,7 @@ HOURS = st.sampled_from(["*", "*/5", "3", "22-2", "1,13"])
 WEEKDAYS = st.sampled_from(["*", "mon", "mon-fri", "fri-mon", "0,3", "*/2"])
 
 
-@pytest.mark.thorough
-@settings(max_examples=25)
+@settings(max_examples=scaled(8, 25))
 @given(MINUTES, HOURS, WEEKDAYS)
 def test_crontab_as_celery_runs_it(minute: str, hour: str, day_of_week: str) -> None:
     """Celery's own crontab, evaluated run after run for two weeks, has no longer gap, and one of this length."""

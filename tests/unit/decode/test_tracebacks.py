@@ -74,7 +74,6 @@ def make(module: str, name: str, text: str) -> Exception:
     return kind(text)
 
 
-@pytest.mark.thorough
 @given(MODULES, NAMES, TEXTS)
 def test_any_text(module: str, name: str, text: str) -> None:
     """The class is found whatever lines the text has, and wherever the class is defined."""
@@ -84,7 +83,6 @@ def test_any_text(module: str, name: str, text: str) -> None:
     assert named(trace) == type(error).__name__
 
 
-@pytest.mark.thorough
 @given(TEXTS, TEXTS, st.booleans())
 @example("x", "y\nValueError: z", True)  # noqa: FBT003 -- an example
 def test_chained(first: str, second: str, is_cause: bool) -> None:  # noqa: FBT001 -- a property
@@ -102,7 +100,6 @@ def test_chained(first: str, second: str, is_cause: bool) -> None:  # noqa: FBT0
     assert named(caught(act)) == "Last"
 
 
-@pytest.mark.thorough
 @given(TEXTS, st.integers(1, 20), st.integers(0, 3))
 def test_groups(text: str, width: int, depth: int) -> None:
     """The class of an exception group is that of the group, whatever it contains."""

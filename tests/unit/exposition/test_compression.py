@@ -20,7 +20,6 @@ PIECES = [f"{number} ".encode() * (3 ** (number % 10)) for number in range(40)]
 """Pieces from 2 bytes to about 60 kB."""
 
 
-@pytest.mark.thorough
 @given(st.lists(st.sampled_from(PIECES), max_size=60))
 def test_every_piece_is_in_the_body(pieces: list[bytes]) -> None:
     """A gzip reader returns all pieces, in their order, and nothing else."""

@@ -19,6 +19,7 @@ from celery_redis_exporter.records.resolution import FINEST_SCHEMA, ZERO_THRESHO
 from celery_redis_exporter.records.samples import Buckets, Distribution, Exemplar, Family, Quantiles, Value
 from celery_redis_exporter.state.histograms import NativeHistogram
 from tests.support.prometheus_messages import TYPES, read_buckets, read_labels, read_messages
+from tests.support.sizes import scaled
 
 ZULU, ALPHA = Label("zulu", "Sorted last."), Label("alpha", "Sorted first.")
 BOUNDS = (0.005, 1.0, 2.5, 7200.0, 1e12)
@@ -224,8 +225,7 @@ def labels_of(metric: Metric, series: SampleSeries) -> tuple[tuple[str, str], ..
     return tuple((name, value.encode("utf-8", "replace").decode()) for name, value in pairs)
 
 
-@pytest.mark.thorough
-@settings(max_examples=1000, deadline=None, derandomize=True)
+@settings(max_examples=scaled(80, 1000), deadline=None, derandomize=True)
 @given(families(), st.booleans(), st.booleans())
 def test_any_family_is_read_and_written_again(
     family: Family,

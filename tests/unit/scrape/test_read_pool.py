@@ -62,7 +62,6 @@ def hundred() -> Iterator[Trial]:
     trial.close()
 
 
-@pytest.mark.thorough
 def test_threads_are_as_many_as_servers_and_few() -> None:
     """The pool has a thread per server up to a limit, and no thread ends while servers are added and removed."""
     trial = Trial(3)

@@ -63,7 +63,6 @@ def shown(found: dict[str, list[Sample]]) -> dict[str, tuple[str, ...]]:
     return {name: samples[0].labels for name, samples in found.items()}
 
 
-@pytest.mark.thorough
 def test_a_server_that_hangs_costs_its_own_samples(supervisor: Supervisor) -> None:
     """At the deadline a server that hangs has timed out, and the samples of the others are returned."""
     quick, slow = Server("quick"), Server("slow")

@@ -2,8 +2,6 @@
 """kombu's connections: supported transports, and the reasons of their errors."""
 
 import ssl
-import subprocess
-import sys
 
 import amqp
 import pytest
@@ -61,17 +59,3 @@ def test_certificates_are_verified() -> None:
     named = {"ssl_ca_certs": "/ca", "ssl_check_hostname": "false"}
     assert {"cert_reqs": ssl.CERT_REQUIRED, "ca_certs": "/ca"} == _amqp_tls(named, url)
     assert {"cert_reqs": ssl.CERT_NONE} == _amqp_tls({"ssl_cert_reqs": "none"}, url)
-
-
-@pytest.mark.thorough
-def test_kombu_is_imported_only_for_who_needs_it() -> None:
-    """An exporter for Redis does not import kombu."""
-    code = (
-        "import sys\nfrom celery_redis_exporter.daemon.exporter import Exporter\n"
-        "from celery_redis_exporter.clock import SystemClock\n"
-        "from celery_redis_exporter.settings import load\nimport celery_redis_exporter.daemon.service\n"
-        "Exporter(load([], {}), SystemClock())\nassert not {'amqp', 'kombu', 'celery'} & set(sys.modules)\n"
-        "Exporter(load(['--broker-url=amqp://'], {}), SystemClock())\nassert {'amqp', 'kombu'} <= set(sys.modules)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr

@@ -226,7 +226,6 @@ def test_all_replies_together_have_a_limit(server: Server, monkeypatch: pytest.M
     session.close()
 
 
-@pytest.mark.thorough
 @pytest.mark.parametrize(("size", "kind"), [(2000, ReplyTooLargeError), (10, SourceError)])
 def test_a_deadline_that_ends_while_much_arrives(
     server: Server, monkeypatch: pytest.MonkeyPatch, size: int, kind: type[SourceError]

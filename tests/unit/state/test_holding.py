@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Events that are deferred until the task-sent of their task, or the answer of their worker, arrives."""
 
-import pytest
-
 from celery_redis_exporter.catalog import internals
 from celery_redis_exporter.catalog import tasks as rows
 from celery_redis_exporter.state.holding import Held, Holding
@@ -48,7 +46,6 @@ def test_only_a_promise_defers_a_start_of_an_unknown_task() -> None:
     assert (1, 1) == (lab.value(internals.TASKS_UNMATCHED, "task-started"), lab.value(rows.TASKS_STARTED, "t", "q"))
 
 
-@pytest.mark.thorough
 def test_deferred_events_have_a_bound() -> None:
     """At most ten thousand events are deferred; each one that is released or expires makes room for another."""
     holding = make()

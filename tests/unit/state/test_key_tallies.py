@@ -19,8 +19,9 @@ from celery_redis_exporter.state.key_tallies import (
     estimate,
     fold_rest,
 )
+from tests.support.sizes import scaled
 
-RUNS = 200
+RUNS = scaled(40, 200)
 
 Sizes = Callable[[random.Random], int]
 SIZES: dict[str, Sizes] = {
@@ -57,7 +58,6 @@ def test_everything_measured_is_exact() -> None:
     assert Estimate("g", 3, 0.0, 900, 0.0, 1.0) == found
 
 
-@pytest.mark.thorough
 @pytest.mark.parametrize(
     # 30 keys are too few for sizes as skewed as lognormal; only groups that have no more keys are measured so little.
     ("kind", "measured"),
@@ -80,13 +80,12 @@ def test_errors_are_honest(kind: str, measured: int) -> None:
     assert min(hits.values()) >= 0.9 * RUNS, hits
 
 
-@pytest.mark.thorough
 @pytest.mark.parametrize("keys", [1, 3, 10])
 def test_errors_of_rare_groups_are_honest(keys: int) -> None:
     """The stated error of a group of which few keys were found is large enough in nine of ten runs."""
     chance = dice(keys)
     total, looked, hits, runs = 5000, 1000, 0, 0
-    for _ in range(800):
+    for _ in range(scaled(200, 800)):
         met = sum(place < keys for place in chance.sample(range(total), looked))
         if met:
             runs += 1

@@ -36,7 +36,6 @@ EXECUTIONS = st.lists(
 )
 
 
-@pytest.mark.thorough
 @given(EXECUTIONS, st.integers(0, 3), st.sampled_from([20, 100]))
 def test_losses_of_a_simulated_worker_are_exact(
     executions: list[Execution], read_before: int, beat_travels: int

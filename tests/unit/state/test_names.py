@@ -17,6 +17,7 @@ from celery_redis_exporter.state.rules import NameRules, Naming, Rewrite
 from celery_redis_exporter.state.series import NewSeries
 from tests.support.lab import W1, W2, Lab
 from tests.support.options import task_limits, worker_limits
+from tests.support.sizes import scaled
 
 RULES = Naming(
     task=NameRules([], [re.compile(r"celery\..*")], [Rewrite(re.compile(r"proj\.(.+)_v[0-9]+"), r"\g<1>")]),
@@ -136,26 +137,26 @@ def test_series_of_a_worker_go_with_it() -> None:
     assert 1 == counts(lab)["t", "q", "success", W2]
 
 
-@pytest.mark.thorough
 @pytest.mark.parametrize("naming", [Naming(), BY_WORKER], ids=["by task", "by task and worker"])
 def test_a_flood_of_names_stays_inside_the_bounds(naming: Naming) -> None:
-    """10,000 workers and 5,000 tasks stay within the limits and bounded memory, and every execution counts once."""
-    limits = task_limits(pairs=1_000, naming=naming, exceptions=10)
+    """Thousands of workers and tasks stay within the limits and bounded memory, and every execution counts once."""
+    executions = scaled(1_500, 10_000)
+    limits = task_limits(pairs=executions // 10, naming=naming, exceptions=10)
     new = NewSeries(by_worker=rows.BY_WORKER if naming.worker_label else frozenset())
-    lab = Lab(limits, worker_limits(count=2_000), series=5_000, new=new)
+    lab = Lab(limits, worker_limits(count=executions // 5), series=executions // 2, new=new)
     tracemalloc.start()
     try:
-        for number in range(10_000):
-            run(lab, f"id{number}", f"proj.task_{number % 5_000}", f"q{number % 7}", f"w{number}@host")
+        for number in range(executions):
+            run(lab, f"id{number}", f"proj.task_{number % (executions // 2)}", f"q{number % 7}", f"w{number}@host")
         held, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert 10_000 == sum(counts(lab).values())
-    assert all(len(family.series) <= 5_000 + 5 for family in lab.store.collect())
-    assert 2_000 == len(lab.workers.by_name)
-    assert 2_001 >= len(_labels(lab, worker_rows.WORKER_UP))
+    assert executions == sum(counts(lab).values())
+    assert all(len(family.series) <= executions // 2 + 5 for family in lab.store.collect())
+    assert executions // 5 == len(lab.workers.by_name)
+    assert executions // 5 + 1 >= len(_labels(lab, worker_rows.WORKER_UP))
     assert lab.store.scalar(internals.SERIES_DROPPED, rows.TASKS.name).value > 0
-    assert held < 60_000_000
+    assert held < 6_000 * executions
     body = b"".join([_body(lab)])
     assert OVERFLOW.encode() in body
 

@@ -288,14 +288,13 @@ def test_rewritten_queues_are_forgotten_too() -> None:
     assert set() == site.scrape()
 
 
-@pytest.mark.thorough
 def test_nothing_is_kept_of_forgotten_queues() -> None:
     """Forgotten queues leave no memory behind, neither in the state nor in the part that reads queues."""
-    site = Site(limit=1000)
+    site = Site(limit=200)
     part = QueuesRead(site.queues, lambda: queue_keys(priority_steps=(0,)), site.store, site.clock, oldest=True)
-    site.queues.add(f"w{number}.dq2" for number in range(1000))
-    assert 2000 == len(part.commands())
-    part.samples([0, None] * 1000)
+    site.queues.add(f"w{number}.dq2" for number in range(200))
+    assert 400 == len(part.commands())
+    part.samples([0, None] * 200)
     site.wait()
     assert [] == part.commands()
     part.samples([])

@@ -123,7 +123,6 @@ def test_bindings_of_both_sources() -> None:
     assert "mail" == found.queue_of("", "mail")
 
 
-@pytest.mark.thorough
 def test_routes_are_bounded() -> None:
     """The numbers of bindings and of cached answers are bounded."""
     found = Routes()

@@ -3,8 +3,6 @@
 
 import re
 
-import pytest
-
 from celery_redis_exporter.catalog import OVERFLOW, UNKNOWN
 from celery_redis_exporter.state.rules import REMEMBERED, NameRules, Naming, Rewrite
 
@@ -33,7 +31,6 @@ def test_the_first_rewrite_that_matches_holds() -> None:
     assert ["celery@web", "mail", None, "flower"] == [rules.apply(name) for name in names]
 
 
-@pytest.mark.thorough
 def test_what_is_remembered_is_bounded() -> None:
     """The cache of names is bounded, and names beyond its size are rewritten correctly."""
     rules = NameRules([], [], [POD])

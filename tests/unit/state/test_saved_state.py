@@ -44,6 +44,7 @@ from celery_redis_exporter.records.saved_state import (
 from celery_redis_exporter.settings import Settings, load
 from celery_redis_exporter.state.saved_state import GAUGES
 from tests.support.fakes import FakeClock
+from tests.support.sizes import scaled
 
 QUEUE_NAMES = ("celery", "mail", "bcast.1")
 NAMES = ("t.add", "t.mail", "t.\u00e4", "")
@@ -171,10 +172,9 @@ def differences(first: bytes, second: bytes) -> list[tuple[bytes, bytes]]:
     return [pair for pair in pairs if pair[0] != pair[1]]
 
 
-@pytest.mark.thorough
 @pytest.mark.parametrize("flags", VARIANTS, ids=str)
 @given(ACTIONS)
-@settings(max_examples=25)
+@settings(max_examples=scaled(4, 25))
 def test_a_clean_restart_changes_no_byte(flags: tuple[str, ...], actions: list[tuple[str, int, int]]) -> None:
     """After a clean restart counters, histograms and timestamps are the same bytes, whatever happened before."""
     process = after(actions, *flags)
@@ -184,10 +184,9 @@ def test_a_clean_restart_changes_no_byte(flags: tuple[str, ...], actions: list[t
         assert [] == differences(*texts)
 
 
-@pytest.mark.thorough
 @pytest.mark.parametrize("flags", VARIANTS, ids=str)
 @given(ACTIONS)
-@settings(max_examples=15)
+@settings(max_examples=scaled(3, 15))
 def test_after_any_other_end_counters_begin_at_0(flags: tuple[str, ...], actions: list[tuple[str, int, int]]) -> None:
     """After a crash timestamps are restored from the file, and every counter and histogram is 0."""
     process = after(actions, *flags)
@@ -242,9 +241,8 @@ WRITTEN = st.builds(
 """States that no exporter writes, with fields of the correct types."""
 
 
-@pytest.mark.thorough
 @given(WRITTEN, st.booleans())
-@settings(max_examples=60)
+@settings(max_examples=scaled(15, 60))
 def test_strange_content_breaks_nothing(state: SavedState, counters: bool) -> None:  # noqa: FBT001 -- an example
     """A file with a valid checksum is refused, or only its invalid parts are dropped, whatever it contains."""
     try:

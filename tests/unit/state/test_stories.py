@@ -13,6 +13,7 @@ from celery_redis_exporter.catalog import UNKNOWN
 from celery_redis_exporter.catalog import tasks as rows
 from celery_redis_exporter.state.worker import Setup
 from tests.support.lab import Lab
+from tests.support.sizes import scaled
 from tests.support.stories import BROADCAST, Event, Publication, Story
 
 WORKERS = ("pre1@h", "pre2@h", "pre3@h")
@@ -164,12 +165,11 @@ SHAPES = (
 )  # fmt: skip
 
 
-@pytest.mark.thorough
 @pytest.mark.parametrize("shape", SHAPES)
 def test_orders_of_arrival(shape: Callable[[], Story]) -> None:
-    """The counts are correct for two hundred orders in which the senders' events can arrive."""
+    """The counts are correct for many orders in which the senders' events can arrive."""
     chance = random.Random(1)  # noqa: S311 -- no secret
-    for _ in range(200):
+    for _ in range(scaled(30, 200)):
         story = shape()
         delays = {sender: chance.random() * 0.9 for sender in story.senders()}
         check(story, fold_story(story, delays))
@@ -251,8 +251,7 @@ def stories(draw: st.DrawFn) -> Story:
     return Narrator(draw).make()
 
 
-@pytest.mark.thorough
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=scaled(60, 400), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_any_story(data: st.DataObject) -> None:
     """Any story over three workers, each with a different delay, is counted correctly."""

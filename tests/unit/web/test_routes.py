@@ -265,7 +265,6 @@ def test_a_full_pool_refuses() -> None:
     assert (["True", "True"], "again") == asyncio.run(fill())
 
 
-@pytest.mark.thorough
 def test_results_never_pile_up() -> None:
     """While the event loop is busy, no more calls end than there are threads: each result may be a large body."""
     made: list[int] = []

@@ -2,11 +2,8 @@
 """The effects of a web configuration."""
 
 import asyncio
-import subprocess
-import sys
 
 import httpx
-import pytest
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp
 
@@ -66,18 +63,3 @@ def test_a_rate_limit_answers_429() -> None:
     assert [200, 429] == [get(app).status_code for _ in range(2)]
     clock.advance(3600.0)
     assert [200, 200, 200, 429] == [get(app).status_code for _ in range(4)]
-
-
-@pytest.mark.thorough
-def test_what_is_off_is_not_imported() -> None:
-    """A start without a web configuration imports neither bcrypt nor the modules for passwords and certificates."""
-    code = (
-        "import sys\n"
-        "from celery_redis_exporter.daemon.service import Service\n"
-        "from celery_redis_exporter.settings import load\n"
-        "Service(load(['--web.listen-address=127.0.0.1:0'], {}))\n"
-        "found = {'bcrypt', 'celery_redis_exporter.web.auth', 'celery_redis_exporter.web.tls'} & set(sys.modules)\n"
-        "assert not found, found\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=30)
-    assert done.returncode == 0, done.stderr
