@@ -70,6 +70,7 @@ FOREIGN_FLAGS = {
     "--redis",
     "--allow-missing",
     "--write-record",
+    "--thorough",
     "--repo",
     "--global",
     "--layer",

@@ -13,6 +13,11 @@ from contextlib import ExitStack, closing
 import pytest
 import redis
 
+from celery_redis_exporter.clock import SystemClock
+from celery_redis_exporter.sources.key_space import KeySpaceReader, Walk
+from celery_redis_exporter.sources.session import Session
+from celery_redis_exporter.sources.wire import Endpoint
+from celery_redis_exporter.state.key_groups import SEGMENTS
 from tests.integration.acl import ACL_LINE, CLUSTER_RIGHTS, USER, rights_of_newer
 from tests.integration.checks import SOUND, check_quickly
 from tests.integration.cluster_servers import OPTIONS, RedisCluster
@@ -300,3 +305,26 @@ def test_key_groups_of_every_master_are_shown(programs: Programs, name: str) -> 
 
     masters = {f"cache/127.0.0.1:{node.port}" for node in cluster.nodes[:2]}
     eventually(lambda: counted().keys() == masters and sum(counted().values()) == 200, SLOW)
+
+
+@EVERY_SERVER
+def test_each_sweep_finds_a_key_in_the_same_segment(programs: Programs, name: str) -> None:
+    """Batches end with their segment on every product, so that two sweeps with other batches find the same names."""
+    server = programs.redis(program=server_program(name))
+    with closing(redis.Redis.from_url(server.url())) as client:
+        client.mset({f"key{number}": "x" for number in range(20_000)})
+    clock = SystemClock()
+    reader = KeySpaceReader(Session(Endpoint(server.url(), timeout=5), clock), clock, 5, select=False)
+    sweeps: list[list[set[bytes]]] = []
+    for _ in range(2):
+        walk, found, names, is_complete = Walk(0), [set[bytes]() for _ in range(SEGMENTS)], 0, False
+        while not is_complete:
+            batch = reader.next_batch(walk, 20_000, (), SEGMENTS)
+            found[int(batch.position * SEGMENTS)] |= set(batch.names)
+            names += len(batch.names)
+            is_complete = batch.complete
+        assert 20_000 == names
+        sweeps.append(found)
+    reader.close()
+    assert sweeps[0] == sweeps[1]
+    assert all(1000 < len(segment) < 1500 for segment in sweeps[0])

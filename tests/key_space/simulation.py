@@ -77,7 +77,7 @@ class SimulatedReader:
         self._sizes = dict(keys)
         self._next = 0
 
-    def next_batch(self, _walk: Walk, _total: int, keys: Sequence[bytes]) -> Batch:
+    def next_batch(self, _walk: Walk, _total: int, keys: Sequence[bytes], segments: int) -> Batch:  # noqa: ARG002 -- as the original
         """Return the next names; the sweep starts again after the last one."""
         begin = self._next
         names = [name for name, _ in self._keys[begin : begin + PER_BATCH]]

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Simulate a server's key space in memory, for the sampler. SCAN returns keys in the order of a keyed hash.
+"""Simulate a server's key space in memory, for the sampler. SCAN returns keys in the order of a hash.
 
 Input: keys. It replaces ``sources.session.Session``. An unknown command fails the test.
 """
 
 from collections.abc import Sequence
+from hashlib import blake2b
 from typing import Any, cast
 
 from celery_redis_exporter.errors import SourceError
@@ -17,10 +18,14 @@ BITS = 10
 
 
 class KeyServer:
-    """Keys by database: name -> (bytes, milliseconds to live). Each round trip takes ``trip`` seconds."""
+    """Keys by database: name -> (bytes, milliseconds to live). Each round trip takes ``trip`` seconds.
 
-    def __init__(self, clock: FakeClock, **databases: dict[bytes, tuple[int, int]]) -> None:
+    ``seed`` is the key of the hash.
+    """
+
+    def __init__(self, clock: FakeClock, seed: int = 1, **databases: dict[bytes, tuple[int, int]]) -> None:
         self.clock = clock
+        self._seed = b"%d" % seed
         self.databases = {int(name.removeprefix("db")): keys for name, keys in databases.items()}
         self.info: dict[str, object] = {"run_id": "r1", "loading": 0, "rdb_bgsave_in_progress": 0}
         self.refused: dict[str, str] = {}
@@ -93,7 +98,8 @@ class KeyServer:
         if known != keys.keys():
             table = {}
             for name in keys:
-                table.setdefault(hash(name) % (1 << BITS), []).append(name)
+                hashed = blake2b(name, key=self._seed, digest_size=4).digest()
+                table.setdefault(int.from_bytes(hashed) % (1 << BITS), []).append(name)
             self._tables[self._db] = set(keys), table
         return table
 

@@ -9,6 +9,9 @@ used.
 COUNT adapts so that a batch takes the server a millisecond, and is never above MOST_NAMES. A size is Redis's own
 estimate from 5 elements, however large the key is.
 
+If the caller divides a sweep into segments, a batch ends where its segment ends, so that each sweep finds a key in the
+same segment. SCAN can't end there. If it went further, another SCAN from there shows which names are beyond.
+
 Needs ``+ping +info +scan +memory|usage +pttl``, ``+select`` for databases other than 0, and read permission on the keys
 (SCAN shows names without it). Without the permissions for MEMORY or PTTL, sizes or times to live are unknown. Runs in
 the caller's thread. A failure raises SourceError, and so does a refused SCAN.
@@ -81,6 +84,12 @@ class Walk:
         self._names = 0
         self._by_hash = True
 
+    def segment_end(self, cursor: bytes, segments: int) -> bytes | None:
+        """Return the cursor at which the present one of ``segments`` ends, if a SCAN to ``cursor`` went beyond it."""
+        end = (int(self.position * segments) + 1) / segments
+        reached = 1.0 if cursor == FIRST_CURSOR else _position(cursor)
+        return str(_cursor(end)).encode() if self._by_hash and end < reached else None
+
     def advance(self, cursor: bytes, names: int, total: int) -> None:
         """Continue at ``cursor``, after ``names`` names of ``total``.
 
@@ -92,16 +101,12 @@ class Walk:
             self.cursor, self.position, self._names, self._by_hash = cursor, 0.0, 0, True
             return
         self.cursor = cursor
-        position = self._hashed(cursor) if self._by_hash else 0.0
+        position = _position(cursor) if self._by_hash else 0.0
         if self._by_hash and position <= self.position:
             self._by_hash = False
         if not self._by_hash:
             position = max(self.position, self._names / total if total else 0.0)
         self.position = min(position, 1.0)
-
-    def _hashed(self, cursor: bytes) -> float:
-        bits = f"{int(cursor) % (1 << _CURSOR_BITS):0{_CURSOR_BITS}b}"
-        return float(int(bits[::-1], 2) / (1 << _CURSOR_BITS))
 
 
 class KeySpaceReader:
@@ -130,13 +135,22 @@ class KeySpaceReader:
         self._session.talks_to(info.partition(b"\r\nrun_id:")[2].partition(b"\r")[0].decode("ascii", "replace"))
         return info, delay
 
-    def next_batch(self, walk: Walk, total: int, keys: Sequence[bytes]) -> Batch:
-        """Measure ``keys``, and continue a sweep over about ``total`` keys. Raises SourceError."""
+    def next_batch(self, walk: Walk, total: int, keys: Sequence[bytes], segments: int = 1) -> Batch:
+        """Measure ``keys``, and continue a sweep over about ``total`` keys. Raises SourceError.
+
+        The batch ends where one of ``segments`` equal parts of the key space ends (a power of 2), if it gets there.
+        """
         self._try(walk.db, keys)
         commands = [*self._in(walk.db), *_measuring(keys), ("SCAN", walk.cursor, "COUNT", self._count)]
         replies, busy = self._exchange(commands)
         self._check_database(replies)
         cursor, names = read_scan(replies[-1])
+        end = walk.segment_end(cursor, segments)
+        if end is not None:
+            beyond, more = self._beyond(walk.db, end, names)
+            busy += more
+            if beyond:
+                cursor, names = end, names[:-beyond]
         self._adapt(busy, sum(map(len, names)))
         position = walk.position
         walk.advance(cursor, len(names), total)
@@ -173,6 +187,18 @@ class KeySpaceReader:
             self._tried = True
             self._exchange([*self._in(db), *_measuring(keys[:1])])
 
+    def _beyond(self, db: int, end: bytes, names: Sequence[bytes]) -> tuple[int, float]:
+        """Return how many of ``names``, the last ones, a SCAN from ``end`` returns first, and the server's time.
+
+        0 if it does not return the same names: keys came or went meanwhile, or the server's cursor is of another kind.
+        """
+        replies, busy = self._exchange([*self._in(db), ("SCAN", end, "COUNT", self._count)])
+        if isinstance(replies[-1], Refusal):
+            return 0, busy
+        _, after = read_scan(replies[-1])
+        beyond = len(names) - names.index(after[0]) if after and after[0] in names else 0
+        return beyond if list(names[len(names) - beyond :]) == after[:beyond] else 0, busy
+
     def _in(self, db: int) -> list[Command]:
         return [("SELECT", db)] if self._select else []
 
@@ -205,6 +231,19 @@ class KeySpaceReader:
             self._count, self._slow = max(self._count // 2, FEWEST_NAMES), 0
         elif not self._slow:
             self._count = min(self._count * 3 // 2, MOST_NAMES)
+
+
+def _position(cursor: bytes) -> float:
+    """Return the position in the key space, 0 to 1, of a cursor that counts up from the highest bit."""
+    return _reversed(int(cursor) % (1 << _CURSOR_BITS)) / (1 << _CURSOR_BITS)
+
+
+def _cursor(position: float) -> int:
+    return _reversed(int(position * (1 << _CURSOR_BITS)))
+
+
+def _reversed(number: int) -> int:
+    return int(f"{number:0{_CURSOR_BITS}b}"[::-1], 2)
 
 
 def _measuring(keys: Sequence[bytes]) -> list[Command]:

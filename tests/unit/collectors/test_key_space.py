@@ -17,6 +17,7 @@ from celery_redis_exporter.sources.session import Session
 from tests.support.key_server import KeyServer
 from tests.support.lab import Lab
 from tests.support.options import celery_names, key_budget
+from tests.support.sizes import scaled
 
 USERS = {b"user:%d" % number: (100, -1) for number in range(100)}
 CARTS = {b"cart:%d" % number: (1000, 60_000) for number in range(30)}
@@ -26,9 +27,9 @@ NAMES = KeyNames(celery_names(), {})
 class Site:
     """A sampler of a server in memory with two databases."""
 
-    def __init__(self, *, names: int = 10_000, max_groups: int = 50) -> None:
+    def __init__(self, *, names: int = 10_000, max_groups: int = 50, seed: int = 1) -> None:
         self.lab = Lab()
-        self.server = KeyServer(self.lab.clock, db0=dict(USERS), db2=dict(CARTS))
+        self.server = KeyServer(self.lab.clock, seed, db0=dict(USERS), db2=dict(CARTS))
         reader = KeySpaceReader(cast("Session", self.server), self.lab.clock, 1.0, select=True)
         databases = {0: lambda: NAMES, 2: lambda: NAMES}
         budget = key_budget(names=names, duty=1.0)
@@ -197,19 +198,23 @@ def test_closing_closes_the_connection() -> None:
     assert site.server.closed
 
 
-def test_estimates_are_no_more_than_the_server_uses() -> None:
+# With the first seed batches end in such places that the heavy key was in another segment in the second sweep.
+@pytest.mark.parametrize("seed", [4, *range(scaled(3, 100))])
+def test_estimates_are_no_more_than_the_server_uses(seed: int) -> None:
     """One heavy key among many small ones counts as one key, and all groups together fit into the memory used."""
-    site = Site(names=200)
+    site = Site(names=200, seed=seed)
     site.server.databases[0] |= {b"user:%d" % number: (100, -1) for number in range(3000)} | {b"bigz": (5_000_000, -1)}
     site.server.databases[0] |= {b"blob:%d" % number: (40_000, -1) for number in range(100)}
     site.server.info["used_memory"] = used = 9_500_000
-    sizes: dict[tuple[str, ...], float] = {}
-    for _ in range(20):
+    swept = False
+    for _ in range(40):
         site.cycle()
+        swept = site.values(rows.COVERAGE)["db0",] == 1
         sizes = site.values(rows.GROUP_MEMORY)
         assert used + len(sizes) >= sum(sizes.values())
-        if ("db0", "bigz") in sizes:
+        if swept or ("db0", "bigz") in sizes:  # After the first sweep the key is there in every cycle.
             assert 1 == site.values(rows.GROUP_COUNT)["db0", "bigz"]
             assert used >= sizes["db0", "bigz"]
-    assert ("db0", "bigz") in sizes
-    assert 5_000_000 == sizes["db0", "bigz"]
+        if swept:
+            assert 5_000_000 == sizes["db0", "bigz"]
+    assert swept

@@ -191,7 +191,8 @@ def test_the_server_is_left_alone_between_batches() -> None:
     lane.stop.wait = lambda timeout=None: waited.append(timeout or 0.0)  # type: ignore[method-assign,assignment,return-value]
     lane.server.slowness["SCAN"] = 0.0005
     lane.go_on(duty=0.02, names=300)
-    assert [pytest.approx(0.0005 * 49)] * len(waited) == waited
+    # At the end of a segment a batch can take two scans.
+    assert {1, 2} >= {round(rest / (0.0005 * 49), 6) for rest in waited}
     assert len(waited) > 1
 
 

@@ -11,11 +11,14 @@ from celery_redis_exporter.sources.key_space import (
     FIRST_NAMES,
     MOST_NAMES,
     SAMPLES,
+    Batch,
     KeySpaceReader,
     Measured,
     Walk,
 )
+from celery_redis_exporter.sources.refusals import Refusal
 from celery_redis_exporter.sources.session import Session
+from celery_redis_exporter.sources.wire import Command
 from tests.support.fakes import FakeClock
 from tests.support.key_server import KeyServer
 
@@ -192,3 +195,66 @@ def test_one_key_is_tried_before_many() -> None:
         assert [Measured(70, -1), Measured(80, -1)] == reader.measure(0, [b"a", b"b"])[0]
         reader.next_batch(Walk(0), 2, [b"a"])
         assert ["a", "a", "b", "a"] == [bytes(command[2]).decode() for command in server.commands("MEMORY")]  # type: ignore[arg-type]
+
+
+def sweep(reader: KeySpaceReader, segments: int) -> list[Batch]:
+    """Return the batches of a whole sweep."""
+    walk, batches = Walk(0), list[Batch]()
+    while not batches or not batches[-1].complete:
+        batches.append(reader.next_batch(walk, TOTAL, (), segments))
+    return batches
+
+
+def by_segment(batches: list[Batch], segments: int) -> list[set[bytes]]:
+    """Return the names that were found in each segment."""
+    found = [set[bytes]() for _ in range(segments)]
+    for batch in batches:
+        found[int(batch.position * segments)] |= set(batch.names)
+    return found
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_batches_end_with_their_segment(seed: int) -> None:
+    """Every sweep finds each key once, in the same segment, although batches begin elsewhere and are larger."""
+    server = KeyServer(FakeClock(), seed, db0=KEYS)
+    reader = reading(server)
+    first, second = sweep(reader, 16), sweep(reader, 16)
+    assert [len(batch.names) for batch in first] != [len(batch.names) for batch in second]
+    assert sorted(KEYS) == sorted(name for batch in second for name in batch.names)
+    assert by_segment(first, 16) == by_segment(second, 16)
+
+
+def test_a_segment_that_changes_meanwhile_loses_no_key() -> None:
+    """If a key comes between the two scans at the end of a segment, the batch is not cut there."""
+    server = KeyServer(FakeClock(), db0=dict(KEYS))
+    reader, answer, come = reading(server), server._answer, list[bytes]()
+
+    def scan(command: Command) -> object:
+        if command[0] == "SCAN":
+            come.append(b"new%d" % len(come))
+            server.databases[0][come[-1]] = (60, -1)
+        return answer(command)
+
+    server._answer = scan  # type: ignore[method-assign]
+    names = [name for batch in sweep(reader, 16) for name in batch.names]
+    assert set(KEYS) == {name for name in names if name in KEYS}
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("reply", [Refusal("ERR invalid cursor"), [b"0", []], [b"0", [b"other"]], [b"0", [b"key1"]]])
+def test_cursors_of_another_kind_lose_no_key(reply: object) -> None:
+    """A server that does not know the cursor at the end of a segment is read as if there were no segments."""
+    server = KeyServer(FakeClock(), db0=KEYS)
+    reader, answer, given = reading(server), server._answer, {b"0"}
+
+    def scan(command: Command) -> object:
+        if command[0] == "SCAN" and command[1] not in given:
+            return reply
+        found = answer(command)
+        if command[0] == "SCAN":
+            given.add(found[0])
+        return found
+
+    server._answer = scan  # type: ignore[method-assign]
+    names = [name for batch in sweep(reader, 16) for name in batch.names]
+    assert sorted(KEYS) == sorted(names)
