@@ -70,16 +70,16 @@ def test_commands_without_settings_import_no_pydantic(command: str) -> None:
     assert "False" == done.stderr
 
 
-def test_the_daemon_imports_no_rich() -> None:
-    """The daemon doesn't keep rich, which structlog imports if it is installed; other code may import it later."""
+def test_the_daemon_imports_only_what_it_needs() -> None:
+    """The daemon has no rich and no greenlet, which structlog imports if installed, and no YAML without a file."""
     with socket.create_server(("127.0.0.1", 0)) as occupied:
         address = f"127.0.0.1:{occupied.getsockname()[1]}"
         done = python(
             "import sys; from celery_redis_exporter.cli import main\n"
             f"code = main(['run', '--web.listen-address', {address!r}])\n"
-            "print(code, 'structlog' in sys.modules, 'rich' in sys.modules); import rich"
+            "print(code, {'structlog', 'rich', 'greenlet', 'yaml'} & set(sys.modules)); import rich, greenlet"
         )
-    assert "2 True False\n" == done.stdout, done.stderr
+    assert "2 {'structlog'}\n" == done.stdout, done.stderr
 
 
 def test_kombu_is_imported_only_for_who_needs_it() -> None:

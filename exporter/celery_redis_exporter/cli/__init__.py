@@ -41,7 +41,7 @@ class Subcommand(NamedTuple):
 COMMANDS = MappingProxyType({
     "run": Subcommand(
         "celery_redis_exporter.daemon.service", "serve the metrics (the default)",
-        takes_settings=True, unused=("rich",),  # structlog imports it, 4 MB
+        takes_settings=True, unused=("rich", "greenlet"),  # structlog imports them, 5 MB
     ),
     "check": Subcommand(
         f"{__name__}.check", "report what is wrong with settings, servers, Celery",

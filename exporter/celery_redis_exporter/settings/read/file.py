@@ -8,7 +8,6 @@ shown, because it may contain a secret.
 from celery_redis_exporter.errors import ConfigError
 from celery_redis_exporter.settings.read.applications import ApplicationTree, split_applications
 from celery_redis_exporter.settings.read.given import Given, Path, flatten
-from celery_redis_exporter.settings.yaml_file import read_yaml
 
 CONFIG_FILE: Path = ("config", "file")
 
@@ -18,6 +17,9 @@ def read_file(name: str, written: str) -> tuple[dict[Path, Given], dict[str, App
 
     Raises ConfigError with the file, and with the line if it is known.
     """
+    # PyYAML takes 0.9 MB, and most settings are flags and variables.
+    from celery_redis_exporter.settings.yaml_file import read_yaml  # noqa: PLC0415 -- as above
+
     tree = read_yaml(name, written)
     if tree is None:
         return {}, {}

@@ -13,7 +13,6 @@ from typing import Any
 from celery_redis_exporter.errors import ConfigError, suggest
 from celery_redis_exporter.records.web_config import RequestLimit, TlsConfig, WebConfig
 from celery_redis_exporter.settings.schema.values import parse_seconds
-from celery_redis_exporter.settings.yaml_file import read_yaml
 
 TLS, HTTP, USERS, RATE = "tls_server_config", "http_server_config", "basic_auth_users", "rate_limit"
 TLS_KEYS = (
@@ -49,6 +48,8 @@ def read_web_config(name: str, written: str) -> WebConfig:
 
     Raises ConfigError with the file, the key and how to fix it.
     """
+    from celery_redis_exporter.settings.yaml_file import read_yaml  # noqa: PLC0415 -- as in ``file``
+
     tree = read_yaml(name, written)
     root = _Section(name, (), {} if tree is None else tree)
     root.close((TLS, HTTP, USERS, RATE))
