@@ -20,7 +20,7 @@ from celery_redis_exporter.sources.wire import Endpoint
 from celery_redis_exporter.state.key_groups import SEGMENTS
 from tests.integration.acl import ACL_LINE, CLUSTER_RIGHTS, USER, rights_of_newer
 from tests.integration.checks import SOUND, check_quickly
-from tests.integration.cluster_servers import OPTIONS, RedisCluster
+from tests.integration.cluster_servers import OPTIONS, SLOTS, RedisCluster
 from tests.integration.conftest import Programs
 from tests.integration.exporters import Exporter
 from tests.integration.redis_servers import RedisServer
@@ -308,23 +308,35 @@ def test_key_groups_of_every_master_are_shown(programs: Programs, name: str) -> 
 
 
 @EVERY_SERVER
-def test_each_sweep_finds_a_key_in_the_same_segment(programs: Programs, name: str) -> None:
+@pytest.mark.parametrize("options", [(), OPTIONS], ids=["alone", "cluster"])
+def test_each_sweep_finds_a_key_in_the_same_segment(programs: Programs, name: str, options: Sequence[str]) -> None:
     """Batches end with their segment on every product, so that two sweeps with other batches find the same names."""
-    server = programs.redis(program=server_program(name))
-    with closing(redis.Redis.from_url(server.url())) as client:
-        client.mset({f"key{number}": "x" for number in range(20_000)})
+    server = programs.redis(options=options, program=server_program(name))
+    if options:
+        server.command("CLUSTER", "ADDSLOTSRANGE", 0, SLOTS - 1)
+        eventually(lambda: b"cluster_state:ok" in server.command("CLUSTER", "INFO"), SLOW)
+    with closing(redis.Redis.from_url(server.url())) as client, client.pipeline(transaction=False) as pipeline:
+        for number in range(20_000):
+            pipeline.set(f"key{number}", "x")
+        pipeline.execute()
     clock = SystemClock()
     reader = KeySpaceReader(Session(Endpoint(server.url(), timeout=5), clock), clock, 5, select=False)
-    sweeps: list[list[set[bytes]]] = []
-    for _ in range(2):
-        walk, found, names, is_complete = Walk(0), [set[bytes]() for _ in range(SEGMENTS)], 0, False
-        while not is_complete:
-            batch = reader.next_batch(walk, 20_000, (), SEGMENTS)
-            found[int(batch.position * SEGMENTS)] |= set(batch.names)
-            names += len(batch.names)
-            is_complete = batch.complete
-        assert 20_000 == names
-        sweeps.append(found)
+    reader.look()
+    walk = Walk(0)
+    first, second = segments_of(reader, walk), segments_of(reader, walk)
     reader.close()
-    assert sweeps[0] == sweeps[1]
-    assert all(1000 < len(segment) < 1500 for segment in sweeps[0])
+    assert first == second
+    assert 20_000 == sum(map(len, first))
+    assert all(1000 < len(segment) < 1500 for segment in first)
+
+
+def segments_of(reader: KeySpaceReader, walk: Walk) -> list[list[bytes]]:
+    """Return the names that a sweep finds in each segment, sorted, with those that it finds twice."""
+    found: list[list[bytes]] = [[] for _ in range(SEGMENTS)]
+    while True:
+        batch = reader.next_batch(walk, 20_000, (), SEGMENTS)
+        if batch.begun:
+            found = [[] for _ in range(SEGMENTS)]
+        found[int(batch.position * SEGMENTS)] += batch.names
+        if batch.complete:
+            return [sorted(names) for names in found]

@@ -13,6 +13,7 @@ from celery_redis_exporter.sources.refusals import Refusal
 from celery_redis_exporter.sources.wire import Command
 from tests.support.fakes import FakeClock
 
+SLOTS = 16_384
 BITS = 10
 """The table has 2**BITS places. As in Redis, the cursor is incremented from the highest bit."""
 
@@ -20,14 +21,21 @@ BITS = 10
 class KeyServer:
     """Keys by database: name -> (bytes, milliseconds to live). Each round trip takes ``trip`` seconds.
 
-    ``seed`` is the key of the hash.
+    ``seed`` is the key of the hash. With ``in_cluster`` SCAN walks slot by slot, as Redis 7.4 and later.
     """
 
-    def __init__(self, clock: FakeClock, seed: int = 1, **databases: dict[bytes, tuple[int, int]]) -> None:
+    def __init__(
+        self, clock: FakeClock, seed: int = 1, *, in_cluster: bool = False, **databases: dict[bytes, tuple[int, int]]
+    ) -> None:
         self.clock = clock
         self._seed = b"%d" % seed
+        self._places = SLOTS if in_cluster else 1 << BITS
+        self._cursor = (lambda place: place) if in_cluster else _reversed
         self.databases = {int(name.removeprefix("db")): keys for name, keys in databases.items()}
-        self.info: dict[str, object] = {"run_id": "r1", "loading": 0, "rdb_bgsave_in_progress": 0}
+        mode = "cluster" if in_cluster else "standalone"
+        self.info: dict[str, object] = {
+            "redis_mode": mode, "run_id": "r1", "loading": 0, "rdb_bgsave_in_progress": 0,
+        }  # fmt: skip
         self.refused: dict[str, str] = {}
         self.sent: list[Command] = []
         self.trip = 0.0005
@@ -86,11 +94,11 @@ class KeyServer:
     def _scan(self, keys: dict[bytes, tuple[int, int]], cursor: int, count: int) -> list[Any]:
         table = self._table(keys)
         found: list[bytes] = []
-        place = _reversed(cursor)
-        while place < 1 << BITS and len(found) < count:
-            found += table.get(_reversed(place), [])
+        place = self._cursor(cursor)
+        while place < self._places and len(found) < count:
+            found += table.get(self._cursor(place), [])
             place += 1
-        return [str(_reversed(place) if place < 1 << BITS else 0).encode(), found]
+        return [str(self._cursor(place) if place < self._places else 0).encode(), found]
 
     def _table(self, keys: dict[bytes, tuple[int, int]]) -> dict[int, list[bytes]]:
         """Return the names by their place. The table is reused if the names have not changed."""
@@ -99,7 +107,7 @@ class KeyServer:
             table = {}
             for name in keys:
                 hashed = blake2b(name, key=self._seed, digest_size=4).digest()
-                table.setdefault(int.from_bytes(hashed) % (1 << BITS), []).append(name)
+                table.setdefault(int.from_bytes(hashed) % self._places, []).append(name)
             self._tables[self._db] = set(keys), table
         return table
 

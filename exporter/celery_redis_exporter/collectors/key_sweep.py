@@ -122,6 +122,8 @@ class KeySweep:
                 self._walk, total, [name for _, _, name in keys], segments=SEGMENTS if is_long else 1
             )
             self._note(keys, batch.measured)
+            if batch.begun:
+                self.groups.restart()
             segment = self.groups.enter(batch.position)
             keys = step.choose(segment, self._count(segment, batch, census), self.total)
             self.busy += batch.busy

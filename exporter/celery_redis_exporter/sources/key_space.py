@@ -20,7 +20,7 @@ In cluster mode Redis 7.4 and later walks slot by slot, so that keys with the sa
 of a sweep is not a random sample. A whole sweep is exact everywhere.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from celery_redis_exporter.clock import Clock
@@ -39,6 +39,8 @@ MOST_REPLY = 256 * 1024
 MOST_MEASURED = 100
 """The maximum number of keys measured in one round trip."""
 _CURSOR_BITS = 64
+_SLOT_BITS = 14
+_REST_BITS = _CURSOR_BITS - _SLOT_BITS
 
 
 class Measured(NamedTuple):
@@ -65,6 +67,7 @@ class Batch(NamedTuple):
     - ``position``: where in the key space the names begin, 0 to 1.
     - ``complete``: these are the last names of a sweep.
     - ``busy``: about the time that the server took, in seconds: the round trip less the shortest one.
+    - ``begun``: the sweep has to begin again: the names found so far belong to other segments.
     """
 
     names: list[bytes]
@@ -72,6 +75,35 @@ class Batch(NamedTuple):
     position: float
     complete: bool
     busy: float
+    begun: bool = False
+
+
+class _Order(NamedTuple):
+    """An order in which a cursor counts: the position in the key space, 0 to 1, of a cursor, and the reverse."""
+
+    position: Callable[[int], float]
+    cursor: Callable[[float], int]
+
+    def rises(self, before: bytes, cursor: bytes) -> bool:
+        """Return whether a cursor follows another one in this order."""
+        return self.position(int(before)) < self.position(int(cursor))
+
+
+def _reversed(number: int, bits: int) -> int:
+    return int(f"{number % (1 << bits):0{bits}b}"[::-1], 2)
+
+
+def _slot_position(cursor: int) -> float:
+    slot, rest = cursor % (1 << _SLOT_BITS), cursor >> _SLOT_BITS
+    return (slot + _reversed(rest, _REST_BITS) / (1 << _REST_BITS)) / (1 << _SLOT_BITS)
+
+
+_BY_HASH = _Order(
+    lambda cursor: _reversed(cursor, _CURSOR_BITS) / (1 << _CURSOR_BITS),
+    lambda position: _reversed(int(position * (1 << _CURSOR_BITS)), _CURSOR_BITS),
+)
+_BY_SLOT = _Order(_slot_position, lambda position: int(position * (1 << _SLOT_BITS)))
+"""The low bits are the slot, from whose beginning a segment begins. The others count in the slot, from the highest."""
 
 
 class Walk:
@@ -82,31 +114,45 @@ class Walk:
         self.cursor = FIRST_CURSOR
         self.position = 0.0
         self._names = 0
-        self._by_hash = True
+        self._order: _Order | None = _BY_HASH
+        self._tried_slots = False
 
     def segment_end(self, cursor: bytes, segments: int) -> bytes | None:
         """Return the cursor at which the present one of ``segments`` ends, if a SCAN to ``cursor`` went beyond it."""
+        if self._order is None:
+            return None
         end = (int(self.position * segments) + 1) / segments
-        reached = 1.0 if cursor == FIRST_CURSOR else _position(cursor)
-        return str(_cursor(end)).encode() if self._by_hash and end < reached else None
+        reached = 1.0 if cursor == FIRST_CURSOR else self._order.position(int(cursor))
+        return str(self._order.cursor(end)).encode() if end < reached else None
+
+    def begin_by_slot(self, cursor: bytes) -> bool:
+        """Begin the sweep again if ``cursor`` shows that the server counts slot by slot. Return whether it does.
+
+        The segments of such a sweep are others. It is noticed within a few slots, and tried once.
+        """
+        is_end, tried = cursor == FIRST_CURSOR, self._tried_slots
+        if tried or is_end or _BY_HASH.rises(self.cursor, cursor) or not _BY_SLOT.rises(self.cursor, cursor):
+            return False
+        self.cursor, self.position, self._names, self._order = FIRST_CURSOR, 0.0, 0, _BY_SLOT
+        self._tried_slots = True
+        return True
 
     def advance(self, cursor: bytes, names: int, total: int) -> None:
         """Continue at ``cursor``, after ``names`` names of ``total``.
 
-        Redis counts its cursor up from the highest bit, whatever the size of the table. If another server counts in
-        another way, the position follows from the number of names.
+        Redis counts its cursor up from the highest bit, whatever the size of the table. In cluster mode Redis 7.4 and
+        later does so in each slot, and counts the slots from the lowest bit. If a server counts in another way, the
+        position follows from the number of names.
         """
+        before, self.cursor = self.cursor, cursor
         self._names += names
         if cursor == FIRST_CURSOR:
-            self.cursor, self.position, self._names, self._by_hash = cursor, 0.0, 0, True
+            self.position, self._names, self._order = 0.0, 0, self._order or _BY_HASH
             return
-        self.cursor = cursor
-        position = _position(cursor) if self._by_hash else 0.0
-        if self._by_hash and position <= self.position:
-            self._by_hash = False
-        if not self._by_hash:
-            position = max(self.position, self._names / total if total else 0.0)
-        self.position = min(position, 1.0)
+        if self._order is not None and not self._order.rises(before, cursor):
+            self._order = None
+        found = (self._names / total if total else 0.0) if self._order is None else self._order.position(int(cursor))
+        self.position = min(max(self.position, found), 1.0)
 
 
 class KeySpaceReader:
@@ -122,6 +168,7 @@ class KeySpaceReader:
         self._shortest = float("inf")
         self._known = 0
         self._tried = False
+        self._in_cluster = False
 
     def look(self) -> tuple[bytes, float]:
         """Return INFO, and the time in seconds that PING took beyond the shortest round trip. Raises SourceError."""
@@ -132,6 +179,7 @@ class KeySpaceReader:
         if refused is not None:
             raise refused.as_error("INFO")
         info = b"\r\n".join(reply for reply in replies if isinstance(reply, bytes))
+        self._in_cluster = b"_mode:cluster" in info  # Valkey has server_mode, Redis redis_mode.
         self._session.talks_to(info.partition(b"\r\nrun_id:")[2].partition(b"\r")[0].decode("ascii", "replace"))
         return info, delay
 
@@ -145,6 +193,8 @@ class KeySpaceReader:
         replies, busy = self._exchange(commands)
         self._check_database(replies)
         cursor, names = read_scan(replies[-1])
+        if self._in_cluster and segments > 1 and walk.begin_by_slot(cursor):
+            return Batch([], self._measured(replies[:-1], keys), 0.0, complete=False, busy=busy, begun=True)
         end = walk.segment_end(cursor, segments)
         if end is not None:
             beyond, more = self._beyond(walk.db, end, names)
@@ -231,19 +281,6 @@ class KeySpaceReader:
             self._count, self._slow = max(self._count // 2, FEWEST_NAMES), 0
         elif not self._slow:
             self._count = min(self._count * 3 // 2, MOST_NAMES)
-
-
-def _position(cursor: bytes) -> float:
-    """Return the position in the key space, 0 to 1, of a cursor that counts up from the highest bit."""
-    return _reversed(int(cursor) % (1 << _CURSOR_BITS)) / (1 << _CURSOR_BITS)
-
-
-def _cursor(position: float) -> int:
-    return _reversed(int(position * (1 << _CURSOR_BITS)))
-
-
-def _reversed(number: int) -> int:
-    return int(f"{number:0{_CURSOR_BITS}b}"[::-1], 2)
 
 
 def _measuring(keys: Sequence[bytes]) -> list[Command]:

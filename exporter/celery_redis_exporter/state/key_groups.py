@@ -8,9 +8,9 @@ The pass over the key space (a sweep) is divided into SEGMENTS of the hash's ran
 Until the first sweep is complete, everything that was seen is scaled up to the size of the database. From then on every
 segment contributes what it contained when it was last read completely. Therefore a new sweep changes nothing by itself,
 a big key is never counted twice or missing, and counts are exact for the time of that reading. That needs batches that
-end with their segment, as ``sources.key_space`` reads them. It can't where a cursor does not show the position in the
-key space (Redis 7.4 and later in cluster mode): there the keys of one batch may be in the segment before. If a quarter
-of the keys came or went meanwhile, a first sweep begins again.
+end with their segment, as ``sources.key_space`` reads them from Redis and Valkey. On a server whose cursor does not
+show the position in the key space, the last keys of a segment may be in another one in the next sweep. If a quarter of
+the keys came or went meanwhile, a first sweep begins again.
 
 As many keys of a group are measured as a small error needs, and no more (double sampling): the error of a group's
 memory combines that of its count and that of its mean size. Memory is bounded: the groups of a segment beyond the limit

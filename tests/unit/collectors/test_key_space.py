@@ -27,9 +27,9 @@ NAMES = KeyNames(celery_names(), {})
 class Site:
     """A sampler of a server in memory with two databases."""
 
-    def __init__(self, *, names: int = 10_000, max_groups: int = 50, seed: int = 1) -> None:
+    def __init__(self, *, names: int = 10_000, max_groups: int = 50, seed: int = 1, in_cluster: bool = False) -> None:
         self.lab = Lab()
-        self.server = KeyServer(self.lab.clock, seed, db0=dict(USERS), db2=dict(CARTS))
+        self.server = KeyServer(self.lab.clock, seed, in_cluster=in_cluster, db0=dict(USERS), db2=dict(CARTS))
         reader = KeySpaceReader(cast("Session", self.server), self.lab.clock, 1.0, select=True)
         databases = {0: lambda: NAMES, 2: lambda: NAMES}
         budget = key_budget(names=names, duty=1.0)
@@ -199,10 +199,11 @@ def test_closing_closes_the_connection() -> None:
 
 
 # With the first seed batches end in such places that the heavy key was in another segment in the second sweep.
+@pytest.mark.parametrize("in_cluster", [False, True], ids=["alone", "cluster"])
 @pytest.mark.parametrize("seed", [4, *range(scaled(3, 100))])
-def test_estimates_are_no_more_than_the_server_uses(seed: int) -> None:
+def test_estimates_are_no_more_than_the_server_uses(seed: int, in_cluster: bool) -> None:  # noqa: FBT001 -- a table
     """One heavy key among many small ones counts as one key, and all groups together fit into the memory used."""
-    site = Site(names=200, seed=seed)
+    site = Site(names=200, seed=seed, in_cluster=in_cluster)
     site.server.databases[0] |= {b"user:%d" % number: (100, -1) for number in range(3000)} | {b"bigz": (5_000_000, -1)}
     site.server.databases[0] |= {b"blob:%d" % number: (40_000, -1) for number in range(100)}
     site.server.info["used_memory"] = used = 9_500_000

@@ -84,6 +84,20 @@ def test_positions_of_other_servers_are_those_of_names() -> None:
     assert 0.0 == walk.position
 
 
+def test_slots_are_tried_once() -> None:
+    """If the cursor counts neither by hash nor by slot, the sweep begins again once, and never later."""
+    walk = Walk(0)
+    for cursor in (b"1", b"3"):
+        assert not walk.begin_by_slot(cursor)
+        walk.advance(cursor, 10, 100)
+    assert walk.begin_by_slot(b"4")
+    assert (b"0", 0.0) == (walk.cursor, walk.position)
+    for _ in range(2):
+        for cursor in (b"5", b"9", b"2", b"7", b"0"):
+            assert not walk.begin_by_slot(cursor)
+            walk.advance(cursor, 10, 100)
+
+
 def test_one_round_trip_measures_and_goes_on() -> None:
     """Sizes, times to live and the next names share one round trip, with a bounded cost each."""
     server = KeyServer(FakeClock(), db0={b"a": (70, -1), b"b": (900, 5000)})
@@ -197,11 +211,12 @@ def test_one_key_is_tried_before_many() -> None:
         assert ["a", "a", "b", "a"] == [bytes(command[2]).decode() for command in server.commands("MEMORY")]  # type: ignore[arg-type]
 
 
-def sweep(reader: KeySpaceReader, segments: int) -> list[Batch]:
+def sweep(reader: KeySpaceReader, segments: int, walk: Walk | None = None) -> list[Batch]:
     """Return the batches of a whole sweep."""
-    walk, batches = Walk(0), list[Batch]()
+    walk, batches = walk or Walk(0), list[Batch]()
     while not batches or not batches[-1].complete:
-        batches.append(reader.next_batch(walk, TOTAL, (), segments))
+        batch = reader.next_batch(walk, TOTAL, (), segments)
+        batches = [batch] if batch.begun else [*batches, batch]
     return batches
 
 
@@ -213,13 +228,15 @@ def by_segment(batches: list[Batch], segments: int) -> list[set[bytes]]:
     return found
 
 
+@pytest.mark.parametrize("in_cluster", [False, True], ids=["alone", "cluster"])
 @pytest.mark.parametrize("seed", range(5))
-def test_batches_end_with_their_segment(seed: int) -> None:
+def test_batches_end_with_their_segment(seed: int, in_cluster: bool) -> None:  # noqa: FBT001 -- a table
     """Every sweep finds each key once, in the same segment, although batches begin elsewhere and are larger."""
-    server = KeyServer(FakeClock(), seed, db0=KEYS)
-    reader = reading(server)
-    first, second = sweep(reader, 16), sweep(reader, 16)
+    server = KeyServer(FakeClock(), seed, in_cluster=in_cluster, db0=KEYS)
+    reader, walk = reading(server), Walk(0)
+    first, second = sweep(reader, 16, walk), sweep(reader, 16, walk)
     assert [len(batch.names) for batch in first] != [len(batch.names) for batch in second]
+    assert [in_cluster, False] == [found[0].begun for found in (first, second)]
     assert sorted(KEYS) == sorted(name for batch in second for name in batch.names)
     assert by_segment(first, 16) == by_segment(second, 16)
 
