@@ -98,6 +98,7 @@ def test_global_keyprefix_belongs_to_every_key_of_the_broker() -> None:
     ("x5", "x[9-0]", True),
     ("xf", "x[abc-e]", False),
     ("xd", "x[abc-e]", True),
+    ("xe", "x[abc-e]", True),
     ("x[y", "x[y", True),
     ("a]x[y", "a]x[y", True),
     ("x-", "x[a-]", True),

@@ -37,6 +37,13 @@ def test_info() -> None:
     }  # fmt: skip
 
 
+def test_a_master_that_most_sentinels_call_down() -> None:
+    """Only the status ok is 1."""
+    info = INFO.replace(b"status=sdown", b"status=odown")
+    found = {sample.labels[-1]: sample.value for sample in decode.decode_sentinel_info("s", info)}
+    assert 0 == found["odown"]
+
+
 def test_masters() -> None:
     """A master's settings have the units of redis_exporter: milliseconds, except for the last reply."""
     (master,) = decode.decode_masters([flat(MASTER), flat("name nameless"), b"junk"])

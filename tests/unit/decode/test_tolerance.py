@@ -20,6 +20,8 @@ from celery_redis_exporter.decode.tolerance import LONGEST_NAME, cut_name
 from celery_redis_exporter.errors import DecodeError
 from celery_redis_exporter.records.events import (
     EVENT_CLASSES,
+    MOST_PERIODIC,
+    BeatHeartbeat,
     Broken,
     EventMessage,
     Part,
@@ -190,6 +192,17 @@ def test_intervals_that_can_not_be_read_cost_themselves() -> None:
     assert 2.5 == lab.value(rows.TASK_EXPECTED_INTERVAL, cut_name(LONG))
     assert [None] * 5 == [lab.value(rows.TASK_EXPECTED_INTERVAL, task) for task in "bcdef"]
     assert (1, 1) == (lab.value(internals.FIELDS_IGNORED, "tasks"), lab.value(internals.EVENTS, "beat-heartbeat"))
+
+
+def test_of_a_long_schedule_the_first_tasks_are_read() -> None:
+    """Of a schedule with more tasks than an event may contain, the first ones up to the limit are read."""
+    tasks = {str(number): 60 for number in range(MOST_PERIODIC + 1)}
+    body = json.dumps(event("beat-heartbeat", tasks=tasks)).encode()
+    (part,) = decode_event_message(EventMessage(body, JSON))
+    assert isinstance(part, Repaired)
+    assert isinstance(part.event, BeatHeartbeat)
+    assert [str(number) for number in range(MOST_PERIODIC)] == list(part.event.tasks or {})
+    assert ("tasks",) == part.ignored
 
 
 def test_long_names_are_cut() -> None:

@@ -122,10 +122,10 @@ def test_a_failure_that_is_reported_as_rejected_first(lab: Lab) -> None:
     assert {} == lab.ends()
     assert 0 == lab.value(rows.TASKS_RUNNING, *TQ)
     for uuid in "abcde":
-        lab.failed(uuid, 3)
+        lab.failed(uuid, 3, "KeyError" if uuid == "a" else "ValueError")
     lab.advance(60)
     assert {"failure": 5} == lab.ends()
-    assert 5 == lab.value(rows.TASK_EXCEPTIONS, "t", "ValueError")
+    assert [1, 4] == [lab.value(rows.TASK_EXCEPTIONS, "t", name) for name in ("KeyError", "ValueError")]
     assert (5, 10.0) == lab.observations(rows.TASK_RUNTIME, *TQ, "failure")
     assert lab.value(internals.TASKS_DUPLICATE, "task-failed") is None
 
@@ -289,6 +289,18 @@ def test_one_redelivered_task_runs_on_both_workers_that_report_it(lab: Lab) -> N
         lab.succeeded("a", 5, worker=worker)
     assert {"success": 2} == lab.ends()
     assert 0 == lab.value(rows.TASKS_RUNNING, *TQ)
+
+
+def test_a_task_that_is_reported_again_runs_once(lab: Lab) -> None:
+    """A list of active tasks adds nothing if it repeats an earlier one, or events of the task arrived."""
+    worker = lab.workers.meet(W1)
+    for _ in range(2):
+        lab.tasks.adopt("a", "t", "q", worker, lab.start)
+    assert 1 == lab.value(rows.TASKS_RUNNING, *TQ)
+    lab.sent("b", 0)
+    lab.received("b", 1, worker=W2)
+    lab.tasks.adopt("b", "t", "q", worker, lab.start)
+    assert 1 == lab.value(rows.TASKS_RUNNING, *TQ)
 
 
 def test_a_task_sent_that_is_stamped_after_the_replacement(lab: Lab) -> None:

@@ -199,6 +199,16 @@ def test_as_many_keys_are_measured_as_the_spread_asks_for() -> None:
     assert 10 * FEWEST < measured["wild"] <= 2 * MOST
 
 
+def test_the_end_of_the_key_space_is_in_the_last_segment() -> None:
+    """A position of 1, which a server can report before its last names, is in the last segment."""
+    groups = KeyGroups(10)
+    segment = groups.enter(1.0)
+    groups.fold(segment, {"a": [b"a"]})
+    groups.complete()
+    groups.refresh()
+    assert [1] == [each.keys for each in groups.estimates(1)]
+
+
 def test_what_is_little_known_is_reported() -> None:
     """A group counts as rare until enough of its keys were requested."""
     groups = KeyGroups(10)

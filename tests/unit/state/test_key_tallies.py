@@ -210,6 +210,7 @@ def test_a_group_of_one_key_is_not_scaled_up() -> None:
     for _ in range(2):  # SCAN may return a key twice
         tally.count(1, is_one_key=True)
         tally.measure(KeyReading("bigz", b"bigz", 9_600_000, lasts=True), 0)
+        assert (1, True) == (tally.names, tally.is_one_key)
     found = estimate("bigz", tally, (), Scale(1300, 10_000, exact=False))
     assert (1, 0, 9_600_000, 0) == (found.keys, found.keys_error, found.memory, found.memory_error)
     merged = KeyTally()

@@ -188,6 +188,19 @@ def test_a_task_called_like_the_overflow_breaks_nothing() -> None:
     } == counts(lab)  # fmt: skip
 
 
+def test_what_expires_gives_its_place_back() -> None:
+    """For each pair of task and queue that expires, one other can be shown."""
+    lab = Lab(task_limits(pairs=1, idle=100))
+    run(lab, "a", "first", "q")
+    lab.advance(101)
+    lab.tasks.sweep(lab.clock.monotonic())  # finds what has changed
+    lab.advance(101)
+    lab.tasks.sweep(lab.clock.monotonic())
+    run(lab, "b", "second", "q")
+    run(lab, "c", "third", "q")
+    assert {("second", "q", "success"): 1, (OVERFLOW, OVERFLOW, "success"): 1} == counts(lab)
+
+
 def test_the_overflow_of_workers_gives_no_place_back() -> None:
     """Expired names release the places of their workers, and no place for the overflow, which takes none."""
     lab = by_worker_lab(pairs=1)

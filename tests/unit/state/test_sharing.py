@@ -7,6 +7,7 @@ from celery_redis_exporter.catalog import internals
 from celery_redis_exporter.catalog import tasks as task_rows
 from celery_redis_exporter.catalog import workers as rows
 from celery_redis_exporter.records.events import WorkerOffline
+from celery_redis_exporter.state.sharing import NameProcesses
 from tests.support.lab import W1, Lab
 
 RUNNING = (task_rows.TASKS_RUNNING, "t", "q")
@@ -69,6 +70,13 @@ def test_one_leaves(end: str) -> None:
     assert 1 == lab.value(rows.WORKER_UP, W1)
     assert {} == lab.workers.by_name[W1].processes.sharing
     assert not lab.workers.by_name[W1].questions.asked
+
+
+def test_falls_are_counted_in_intervals_of_heartbeats() -> None:
+    """Counts that fall three times, each within three intervals of the one before, are those of several processes."""
+    for pause, expected in ((15.0, [False, False, True]), (15.1, [False] * 3)):
+        processes = NameProcesses()
+        assert expected == [processes.fall(0, 100 + number * pause, 5.0) for number in range(3)]
 
 
 def test_all_leave() -> None:

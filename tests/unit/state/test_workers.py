@@ -349,6 +349,18 @@ def test_lost_end_on_a_busy_worker(lab: Lab) -> None:
     assert 1 == lab.value(internals.TASKS_EVICTED, "inactive")
 
 
+def test_what_starts_with_a_heartbeat_is_not_compared_with_it(lab: Lab) -> None:
+    """A task that is stamped with the time of a heartbeat may not be among its active tasks, and raises no doubt."""
+    lab.workers.seeding = 1.0  # so that a worker in doubt is queried
+    lab.beat(active=0)
+    start(lab)
+    for _ in range(2):
+        lab.advance(2)
+        lab.beat(processed=1, active=1)
+        assert lab.workers.by_name[W1].doubt is None
+    assert 1 == lab.value(task_rows.TASKS_RUNNING, "t", "q")
+
+
 def test_busy_worker_keeps_its_tasks(lab: Lab) -> None:
     """Heartbeats that report active tasks close no run."""
     lab.beat()
