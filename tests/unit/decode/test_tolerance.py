@@ -36,6 +36,7 @@ from celery_redis_exporter.records.events import (
 from celery_redis_exporter.records.inspection import ConsumedQueue, HeldTask, RegisteredTask, WorkerStats
 from celery_redis_exporter.records.replies import QueuedMessage
 from tests.support.lab import Lab
+from tests.support.sizes import scaled
 
 JSON = "application/json"
 MSGPACK = "application/x-msgpack"
@@ -43,11 +44,12 @@ LONG = "x" * 600
 UUID = "dcf2af51-0915-476a-b138-9116517f4eca"
 HEX = UUID.replace("-", "")
 
+HUGE = scaled(5_000, 100_000)
 SHAPES: dict[str, object] = {
     "null": None, "text": "text", "number": 7, "list": [1], "object": {"a": 1},
-    "huge number": 10**400, "huge text": "x" * 100_000, "huge list": ["q"] * 100_000,
+    "huge number": 10**400, "huge text": "x" * HUGE, "huge list": ["q"] * HUGE,
 }  # fmt: skip
-NAME: dict[str, object] = {"text": "text", "huge text": cut_name("x" * 100_000)}
+NAME: dict[str, object] = {"text": "text", "huge text": cut_name("x" * HUGE)}
 NUMBER: dict[str, object] = {"number": 7}
 GOOD: dict[str, object] = {
     "uuid": "u", "timestamp": 1.5, "hostname": "h", "name": "n", "queue": "q", "eta": "2027-01-01T00:00:00",
@@ -59,10 +61,10 @@ GOOD: dict[str, object] = {
 READ: dict[str, dict[str, object]] = {
     "uuid": {"text": "text", "number": "7"}, "timestamp": NUMBER, "hostname": NAME, "name": NAME, "queue": NAME,
     "eta": {"text": "text"}, "retries": NUMBER, "runtime": NUMBER,
-    "exception": {"text": "text", "huge text": "x" * 100_000},
+    "exception": {"text": "text", "huge text": "x" * HUGE},
     "requeue": {}, "terminated": {}, "expired": {}, "pid": NUMBER, "freq": NUMBER, "active": NUMBER,
     "processed": NUMBER, "loadavg": {}, "sw_ident": {"text": "text"}, "sw_ver": {"text": "text"},
-    "sw_sys": {"text": "text"}, "queues": {"text": ["text"], "huge text": [cut_name("x" * 100_000)]},
+    "sw_sys": {"text": "text"}, "queues": {"text": ["text"], "huge text": [cut_name("x" * HUGE)]},
     "concurrency": NUMBER, "exchange": NAME, "routing_key": NAME, "signum": {"text": "text", "number": 7},
     "tasks": {"object": {"a": 1.0}},
 }  # fmt: skip
@@ -279,7 +281,7 @@ REQUEST: dict[str, Any] = {
 QUEUE: dict[str, Any] = {"name": "mail", "exchange": {"name": "e"}, "routing_key": "k"}
 WHOLE = WorkerStats("prefork", 3, 8, 7, 100)
 HELD = HeldTask("u", "t", "e", "k", 5.0)
-CUT = cut_name("x" * 100_000)
+CUT = cut_name("x" * HUGE)
 # By command and field: the reply, how the field is set in it, the reply without it, the values read from some shapes.
 TASK = RegisteredTask("t")
 REPLIES: list[tuple[str, str, Callable[[Any], object], object, dict[str, object]]] = [
