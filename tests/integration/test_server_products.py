@@ -335,7 +335,7 @@ def segments_of(reader: KeySpaceReader, walk: Walk) -> list[list[bytes]]:
     found: list[list[bytes]] = [[] for _ in range(SEGMENTS)]
     while True:
         batch = reader.next_batch(walk, 20_000, (), SEGMENTS)
-        if batch.begun:
+        if batch.restarted:
             found = [[] for _ in range(SEGMENTS)]
         found[int(batch.position * SEGMENTS)] += batch.names
         if batch.complete:

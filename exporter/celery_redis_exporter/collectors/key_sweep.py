@@ -27,6 +27,7 @@ from itertools import product
 from celery_redis_exporter.clock import Clock
 from celery_redis_exporter.decode.key_groups import CeleryNames, KeyClassifier, single_keys
 from celery_redis_exporter.sources.key_space import MOST_MEASURED, Batch, KeySpaceReader, Measured, Walk
+from celery_redis_exporter.sources.scanning import FIRST_CURSOR
 from celery_redis_exporter.state.key_groups import SEGMENTS, KeyGroups, Segment
 from celery_redis_exporter.state.key_tallies import KeyReading
 
@@ -84,8 +85,7 @@ class KeySweep:
         self.busy = 0.0
         """The server's time that all passes took, in seconds."""
         self._walk = Walk(db)
-        self._passes = 0  # of this sweep
-        self._passes_before = 1  # of the sweep before
+        self._is_long = False  # This sweep, or the one before, took more than one pass.
         self._barred: set[str] = set()
         self._learn(names)
 
@@ -114,15 +114,13 @@ class KeySweep:
             self.groups.restart()
         outcome = ""
         keys: list[tuple[Segment, str, bytes]] = []
-        self._passes += 1
+        is_continued = self._walk.cursor != FIRST_CURSOR
         # Within one pass it does not matter where segments end, as estimates are read after it.
-        is_long = total > budget.names or max(self._passes, self._passes_before) > 1
+        segments = SEGMENTS if self._is_long or total > budget.names else 1
         while not outcome:
-            batch = reader.next_batch(
-                self._walk, total, [name for _, _, name in keys], segments=SEGMENTS if is_long else 1
-            )
+            batch = reader.next_batch(self._walk, total, [name for _, _, name in keys], segments)
             self._note(keys, batch.measured)
-            if batch.begun:
+            if batch.restarted:
                 self.groups.restart()
             segment = self.groups.enter(batch.position)
             keys = step.choose(segment, self._count(segment, batch, census), self.total)
@@ -137,7 +135,7 @@ class KeySweep:
         if outcome == "complete":
             self.groups.complete()
             self._barred.clear()
-            self._passes, self._passes_before = 0, self._passes
+        self._is_long = is_continued or outcome != "complete"
         self.groups.refresh()
         return outcome
 

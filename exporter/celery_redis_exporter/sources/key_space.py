@@ -10,7 +10,8 @@ COUNT adapts so that a batch takes the server a millisecond, and is never above 
 estimate from 5 elements, however large the key is.
 
 If the caller divides a sweep into segments, a batch ends where its segment ends, so that each sweep finds a key in the
-same segment. SCAN can't end there. If it went further, another SCAN from there shows which names are beyond.
+same segment. SCAN itself can't end there. If it returned names beyond, a second SCAN from the end of the segment shows
+which ones.
 
 Needs ``+ping +info +scan +memory|usage +pttl``, ``+select`` for databases other than 0, and read permission on the keys
 (SCAN shows names without it). Without the permissions for MEMORY or PTTL, sizes or times to live are unknown. Runs in
@@ -67,7 +68,7 @@ class Batch(NamedTuple):
     - ``position``: where in the key space the names begin, 0 to 1.
     - ``complete``: these are the last names of a sweep.
     - ``busy``: about the time that the server took, in seconds: the round trip less the shortest one.
-    - ``begun``: the sweep has to begin again: the names found so far belong to other segments.
+    - ``restarted``: the sweep begins again, since the names found so far were assigned to wrong segments.
     """
 
     names: list[bytes]
@@ -75,7 +76,7 @@ class Batch(NamedTuple):
     position: float
     complete: bool
     busy: float
-    begun: bool = False
+    restarted: bool = False
 
 
 class _Order(NamedTuple):
@@ -103,7 +104,7 @@ _BY_HASH = _Order(
     lambda position: _reversed(int(position * (1 << _CURSOR_BITS)), _CURSOR_BITS),
 )
 _BY_SLOT = _Order(_slot_position, lambda position: int(position * (1 << _SLOT_BITS)))
-"""The low bits are the slot, from whose beginning a segment begins. The others count in the slot, from the highest."""
+"""The low bits are the slot. The others count within the slot, from the highest. A segment begins with a slot."""
 
 
 class Walk:
@@ -125,10 +126,10 @@ class Walk:
         reached = 1.0 if cursor == FIRST_CURSOR else self._order.position(int(cursor))
         return str(self._order.cursor(end)).encode() if end < reached else None
 
-    def begin_by_slot(self, cursor: bytes) -> bool:
+    def restart_by_slot(self, cursor: bytes) -> bool:
         """Begin the sweep again if ``cursor`` shows that the server counts slot by slot. Return whether it does.
 
-        The segments of such a sweep are others. It is noticed within a few slots, and tried once.
+        That shows within a few slots. It is tried once, since a server may count in a third way.
         """
         is_end, tried = cursor == FIRST_CURSOR, self._tried_slots
         if tried or is_end or _BY_HASH.rises(self.cursor, cursor) or not _BY_SLOT.rises(self.cursor, cursor):
@@ -193,8 +194,8 @@ class KeySpaceReader:
         replies, busy = self._exchange(commands)
         self._check_database(replies)
         cursor, names = read_scan(replies[-1])
-        if self._in_cluster and segments > 1 and walk.begin_by_slot(cursor):
-            return Batch([], self._measured(replies[:-1], keys), 0.0, complete=False, busy=busy, begun=True)
+        if self._in_cluster and segments > 1 and walk.restart_by_slot(cursor):
+            return Batch([], self._measured(replies[:-1], keys), 0.0, complete=False, busy=busy, restarted=True)
         end = walk.segment_end(cursor, segments)
         if end is not None:
             beyond, more = self._beyond(walk.db, end, names)
@@ -237,7 +238,7 @@ class KeySpaceReader:
             self._tried = True
             self._exchange([*self._in(db), *_measuring(keys[:1])])
 
-    def _beyond(self, db: int, end: bytes, names: Sequence[bytes]) -> tuple[int, float]:
+    def _beyond(self, db: int, end: bytes, names: list[bytes]) -> tuple[int, float]:
         """Return how many of ``names``, the last ones, a SCAN from ``end`` returns first, and the server's time.
 
         0 if it does not return the same names: keys came or went meanwhile, or the server's cursor is of another kind.
@@ -247,7 +248,7 @@ class KeySpaceReader:
             return 0, busy
         _, after = read_scan(replies[-1])
         beyond = len(names) - names.index(after[0]) if after and after[0] in names else 0
-        return beyond if list(names[len(names) - beyond :]) == after[:beyond] else 0, busy
+        return beyond if names[len(names) - beyond :] == after[:beyond] else 0, busy
 
     def _in(self, db: int) -> list[Command]:
         return [("SELECT", db)] if self._select else []

@@ -15,6 +15,7 @@ from celery_redis_exporter.cli import main, render_values
 from celery_redis_exporter.cli.render import run
 from celery_redis_exporter.errors import ConfigError
 from tests.support import yaml_text
+from tests.support.sizes import scaled
 
 
 def render(capsys: pytest.CaptureFixture[str], *flags: str) -> Any:  # noqa: ANN401 -- YAML is anything
@@ -303,8 +304,8 @@ def test_group_by_refuses_labels_of_series(labels: str) -> None:
 
 def test_an_object_that_the_operator_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rules that exceed the size of the operator's ConfigMap are refused; a plain rules file may be as long."""
-    monkeypatch.setattr(render_values, "MAX_RULE_OBJECT", 80_000)
-    flags = [f"--slo=proj.tasks.number_{number}=99" for number in range(3)]
+    monkeypatch.setattr(render_values, "MAX_RULE_OBJECT", scaled(80_000, render_values.MAX_RULE_OBJECT))
+    flags = [f"--slo=proj.tasks.number_{number}=99" for number in range(scaled(3, 90))]
     assert 0 == run(["alerts", "--format=prometheusrule"])
     with pytest.raises(ConfigError, match="Render fewer objectives"):
         run(["alerts", "--format=prometheusrule", *flags])

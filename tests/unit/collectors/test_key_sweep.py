@@ -3,12 +3,13 @@
 
 import threading
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, cast
 
 import pytest
 
 from celery_redis_exporter.collectors.key_sweep import SLOW_SECONDS, KeyBudget, KeyNames, KeySweep
-from celery_redis_exporter.sources.key_space import KeySpaceReader
+from celery_redis_exporter.sources.key_space import Batch, KeySpaceReader, Walk
 from celery_redis_exporter.sources.session import Session
 from celery_redis_exporter.sources.wire import Command
 from celery_redis_exporter.state.key_groups import KeyGroups
@@ -188,11 +189,17 @@ def test_the_server_is_left_alone_between_batches() -> None:
     """After each batch the sweep waits until the server's share of the time is kept."""
     lane = Lane(KEYS)
     waited: list[float] = []
-    lane.stop.wait = lambda timeout=None: waited.append(timeout or 0.0)  # type: ignore[method-assign,assignment,return-value]
+    scans = [0]  # the number of scans until each wait; at the end of a segment a batch takes two
+
+    def wait(timeout: float | None = None) -> bool:
+        waited.append(timeout or 0.0)
+        scans.append(len(lane.server.commands("SCAN")))
+        return False
+
+    lane.stop.wait = wait  # type: ignore[method-assign]
     lane.server.slowness["SCAN"] = 0.0005
     lane.go_on(duty=0.02, names=300)
-    # At the end of a segment a batch can take two scans.
-    assert {1, 2} >= {round(rest / (0.0005 * 49), 6) for rest in waited}
+    assert [pytest.approx(0.0005 * 49 * (after - before)) for before, after in pairwise(scans)] == waited
     assert len(waited) > 1
 
 
@@ -284,3 +291,23 @@ def test_keys_that_may_not_be_read_are_asked_for_once() -> None:
     lane.go_on()
     assert len(lane.server.commands("MEMORY")) > refused
     assert 3000 == lane.estimates()["user:*"].keys
+
+
+def test_only_sweeps_of_several_passes_are_divided(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batches end with their segment once a pass was interrupted, until a sweep takes one pass again."""
+    lane, given = Lane(KEYS), list[int]()
+    read = lane.reader.next_batch
+
+    def note(walk: Walk, total: int, keys: Sequence[bytes], segments: int) -> Batch:
+        given.append(segments)
+        return read(walk, total, keys, segments)
+
+    def go_on(**budget: float) -> tuple[str, set[int]]:
+        given.clear()
+        return lane.go_on(**budget), set(given)
+
+    monkeypatch.setattr(lane.reader, "next_batch", note)
+    lane.server.slowness["SCAN"] = 0.001
+    assert [("complete", {1}), ("busy", {1})] == [go_on(), go_on(busy=0.005)]
+    assert [("complete", {16}), ("complete", {16}), ("complete", {1})] == [go_on(), go_on(), go_on()]
+    assert ("keys", {16}) == go_on(names=700)

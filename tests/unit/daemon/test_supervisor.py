@@ -8,7 +8,6 @@ import pytest
 from structlog.testing import capture_logs
 
 from celery_redis_exporter.clock import SystemClock
-from celery_redis_exporter.daemon import supervisor
 from celery_redis_exporter.daemon.supervisor import Supervisor
 from celery_redis_exporter.errors import SourceError
 from tests.support.waiting import eventually
@@ -16,11 +15,11 @@ from tests.support.waiting import eventually
 
 def test_work_is_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """Failed work is started again, and each trouble is logged once when it begins and once when it ends."""
-    monkeypatch.setattr(supervisor, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr("celery_redis_exporter.daemon.supervisor.FIRST_PAUSE", 0.01)
     stop = threading.Event()
     bugs: list[str] = []
     runs: list[int] = []
-    threads = Supervisor(SystemClock(), stop, bugs.append)
+    supervisor = Supervisor(SystemClock(), stop, bugs.append)
 
     def work(works: Callable[[], None]) -> None:
         runs.append(1)
@@ -30,10 +29,10 @@ def test_work_is_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
         stop.wait(10)
 
     with capture_logs() as lines:
-        threads.start("stream", work)
-        eventually(lambda: not threads.trouble())
+        supervisor.start("stream", work)
+        eventually(lambda: not supervisor.trouble())
         stop.set()
-        assert [] == threads.join(5)
+        assert [] == supervisor.join(5)
     assert 4 == len(runs)
     assert ["supervisor.source_failed", "supervisor.source_works"] == [line["event"] for line in lines]
     assert [] == bugs

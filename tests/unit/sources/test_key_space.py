@@ -88,13 +88,13 @@ def test_slots_are_tried_once() -> None:
     """If the cursor counts neither by hash nor by slot, the sweep begins again once, and never later."""
     walk = Walk(0)
     for cursor in (b"1", b"3"):
-        assert not walk.begin_by_slot(cursor)
+        assert not walk.restart_by_slot(cursor)
         walk.advance(cursor, 10, 100)
-    assert walk.begin_by_slot(b"4")
+    assert walk.restart_by_slot(b"4")
     assert (b"0", 0.0) == (walk.cursor, walk.position)
     for _ in range(2):
         for cursor in (b"5", b"9", b"2", b"7", b"0"):
-            assert not walk.begin_by_slot(cursor)
+            assert not walk.restart_by_slot(cursor)
             walk.advance(cursor, 10, 100)
 
 
@@ -216,7 +216,7 @@ def sweep(reader: KeySpaceReader, segments: int, walk: Walk | None = None) -> li
     walk, batches = walk or Walk(0), list[Batch]()
     while not batches or not batches[-1].complete:
         batch = reader.next_batch(walk, TOTAL, (), segments)
-        batches = [batch] if batch.begun else [*batches, batch]
+        batches = [batch] if batch.restarted else [*batches, batch]
     return batches
 
 
@@ -236,7 +236,7 @@ def test_batches_end_with_their_segment(seed: int, in_cluster: bool) -> None:  #
     reader, walk = reading(server), Walk(0)
     first, second = sweep(reader, 16, walk), sweep(reader, 16, walk)
     assert [len(batch.names) for batch in first] != [len(batch.names) for batch in second]
-    assert [in_cluster, False] == [found[0].begun for found in (first, second)]
+    assert [in_cluster, False] == [found[0].restarted for found in (first, second)]
     assert sorted(KEYS) == sorted(name for batch in second for name in batch.names)
     assert by_segment(first, 16) == by_segment(second, 16)
 

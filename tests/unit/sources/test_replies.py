@@ -77,13 +77,14 @@ def test_a_body_that_looks_like_messages() -> None:
 @pytest.mark.parametrize("element", [b"*0\r\n", b"$0\r\n\r\n", b"~0\r\n"], ids=["lists", "texts", "sets"])
 def test_a_list_of_very_many_is_given_up(monkeypatch: pytest.MonkeyPatch, element: bytes) -> None:
     """A list is refused at a number of lines, because each element takes many times its size in bytes."""
-    monkeypatch.setattr(replies, "MOST_LINES", 20_000)
+    most = scaled(20_000, MOST_LINES)
+    monkeypatch.setattr(replies, "MOST_LINES", most)
     parser, piece = ReplyParser(), bytearray(element * 1000)
     lines = element.count(b"\n") * 1000
     parser.parse(bytearray(b"*50000000\r\n"), len(b"*50000000\r\n"))
-    for _ in range(20_000 // lines - 1):
+    for _ in range(most // lines - 1):
         assert [] == parser.parse(piece, len(piece))
-    with pytest.raises(SourceError, match="a reply of more than 20,000 lines"):
+    with pytest.raises(SourceError, match=f"a reply of more than {most:,} lines"):
         parser.parse(piece * 2, 2 * len(piece))
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from celery_redis_exporter.state.key_groups import SEGMENTS, WIDE, KeyGroups, Segment
 from celery_redis_exporter.state.key_tallies import FEWEST, MOST, OVERFLOW, RARE, Estimate, KeyReading
+from tests.support.sizes import scaled
 
 BATCH = 50
 
@@ -186,7 +187,7 @@ def test_a_database_that_was_emptied_has_no_keys() -> None:
 
 def test_as_many_keys_are_measured_as_the_spread_asks_for() -> None:
     """The more the sizes in a group differ, the more of its keys are measured, up to a limit; of a few keys all are."""
-    swept = database({"wild": (6000, 0), "few": (20, 100), "alike": (2500, 0)})
+    swept = database({"wild": (scaled(6000, 12_000), 0), "few": (20, 100), "alike": (scaled(2500, 5000), 0)})
     chance = dice(3)
     swept.keys = {
         name: (group, {"alike": 80, "few": 5, "wild": int(chance.lognormvariate(5, 2))}[group])

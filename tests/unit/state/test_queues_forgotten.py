@@ -20,6 +20,7 @@ from celery_redis_exporter.state.queues import BROADCAST_SECONDS, Queues
 from celery_redis_exporter.state.rules import NameRules, Naming, Rewrite
 from tests.support.lab import W1, Lab
 from tests.support.options import queue_keys, task_limits, worker_limits
+from tests.support.sizes import scaled
 
 TTL = 3600.0
 DAY = 86_400.0
@@ -290,11 +291,12 @@ def test_rewritten_queues_are_forgotten_too() -> None:
 
 def test_nothing_is_kept_of_forgotten_queues() -> None:
     """Forgotten queues leave no memory behind, neither in the state nor in the part that reads queues."""
-    site = Site(limit=200)
+    count = scaled(200, 1000)
+    site = Site(limit=count)
     part = QueuesRead(site.queues, lambda: queue_keys(priority_steps=(0,)), site.store, site.clock, oldest=True)
-    site.queues.add(f"w{number}.dq2" for number in range(200))
-    assert 400 == len(part.commands())
-    part.samples([0, None] * 200)
+    site.queues.add(f"w{number}.dq2" for number in range(count))
+    assert 2 * count == len(part.commands())
+    part.samples([0, None] * count)
     site.wait()
     assert [] == part.commands()
     part.samples([])
