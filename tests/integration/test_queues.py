@@ -77,6 +77,15 @@ def test_queues_are_found_by_their_bindings(programs: Programs) -> None:
     assert exporter.value("celery_exporter_collector_success", collector="queue_discovery") == 1
 
 
+def test_queues_without_events_are_found_soon_after_the_first_search(programs: Programs) -> None:
+    """A queue that is first used after the first search, in the time before events arrive, is found by the next one."""
+    server = programs.redis()
+    exporter = programs.exporter("--broker-url", server.url())
+    eventually(lambda: exporter.value("celery_exporter_collector_success", collector="queue_discovery") == 1)
+    programs.publisher(server, **QUIET).send_task("plain", queue="orders")
+    eventually(lambda: exporter.value(LENGTH, queue="orders") == 1)
+
+
 def test_global_keyprefix_is_honoured(programs: Programs) -> None:
     """With the same key prefix in Celery and the exporter, events, queues and bindings have names without it."""
     server = programs.redis()

@@ -21,10 +21,12 @@ COLLECTOR = "queue_discovery"
 PAUSE = 0.005
 """Seconds between batches, so that a pass never takes all of the server's time."""
 FIRST_INTERVAL = 5.0
-"""The longest time between searches, in seconds, until the first pass is complete.
+"""The longest time between searches, in seconds, until FIRST_PASSES are complete.
 
 A large database takes several searches.
 """
+FIRST_PASSES = 2
+"""The second pass finds the queues that were first used after the first pass, but before the subscription to events."""
 INVALID_KEPT = 10_000
 """The number of unreadable bindings that are remembered, so that each is counted once."""
 SEPARATORS_KEPT = 100
@@ -57,7 +59,7 @@ class QueueDiscovery:
         self._reply_queues: set[bytes] = set()
         self._bound: set[str] = set()  # The known queues that the current pass has found.
         self._routes: set[Route] = set()  # The routes that the current pass has found.
-        self._passed = False
+        self._passes = 0
 
     def run(self, stop: threading.Event, interval: float, max_keys: int, works: Callable[[], None]) -> None:
         """Search every ``interval`` seconds until ``stop`` is set. Raises SourceError.
@@ -75,7 +77,7 @@ class QueueDiscovery:
             with self._store.lock:
                 self._metrics.succeeded(started)
             works()
-            stop.wait(interval if self._passed else min(interval, FIRST_INTERVAL))
+            stop.wait(interval if self._passes >= FIRST_PASSES else min(interval, FIRST_INTERVAL))
 
     def _search(self, stop: threading.Event, max_keys: int) -> None:
         for _ in range(max(1, max_keys // SCAN_COUNT)):
@@ -83,7 +85,7 @@ class QueueDiscovery:
             self._reply_queues |= found.reply_queues
             with self._store.lock:
                 queues = self._decode(found.bindings)
-                if found.complete or not self._passed:
+                if found.complete or not self._passes:
                     self._queues.routes.hold(self._routes)
                 self._queues.add(sorted(queues), certain=True)
                 self._bound |= queues.intersection(self._queues.known())
@@ -91,7 +93,7 @@ class QueueDiscovery:
                     self._queues.hold(BINDINGS, self._bound)
                     self._store.scalar(rows.REPLY_QUEUES).value = len(self._reply_queues)
             if found.complete:
-                self._passed = True
+                self._passes += 1
                 self._reply_queues, self._bound, self._routes = set(), set(), set()
                 return
             if stop.wait(PAUSE):

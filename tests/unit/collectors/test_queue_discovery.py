@@ -142,23 +142,23 @@ class Waits(threading.Event):
 
 
 @pytest.mark.parametrize("found", [[], [junk(b"junk")], [binding("q")]], ids=["nothing", "unreadable", "queue"])
-def test_the_interval_is_the_long_one_after_the_first_pass(found: list[BoundMember]) -> None:
-    """Searches use the short interval until the first complete pass, whatever it finds, and then the long one."""
+def test_the_interval_is_the_long_one_after_two_passes(found: list[BoundMember]) -> None:
+    """Searches use the short interval until the second complete pass, whatever it finds, and then the long one."""
     lab = Lab()
     whole, part = ScanBatch(found, set(), complete=True), ScanBatch(found, set(), complete=False)
-    discovery = discovery_of(lab, Queues(lab.tasks, [], 10), part, part, whole, part, whole)
-    stop = Waits(5)
+    discovery = discovery_of(lab, Queues(lab.tasks, [], 10), part, part, whole, part, whole, whole)
+    stop = Waits(6)
     discovery.run(stop, 60.0, 1000, lambda: None)
-    assert [FIRST_INTERVAL, FIRST_INTERVAL, 60, 60, 60] == stop.waited
+    assert [*[FIRST_INTERVAL] * 4, 60, 60] == stop.waited
 
 
 def test_a_failed_pass_does_not_shorten_the_interval() -> None:
     """After an error the interval stays unchanged."""
     lab = Lab()
     whole = ScanBatch([], set(), complete=True)
-    discovery = discovery_of(lab, Queues(lab.tasks, [], 10), whole, SourceError("closed", ""), whole)
+    discovery = discovery_of(lab, Queues(lab.tasks, [], 10), whole, whole, SourceError("closed", ""), whole)
     with pytest.raises(SourceError):
-        discovery.run(Waits(2), 60.0, 1000, lambda: None)
+        discovery.run(Waits(3), 60.0, 1000, lambda: None)
     stop = Waits(1)
     discovery.run(stop, 60.0, 1000, lambda: None)
     assert [60] == stop.waited
