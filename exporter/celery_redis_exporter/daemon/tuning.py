@@ -19,7 +19,7 @@ LARGE = 1024 * 1024
 The bodies of small installations are below it, since using a returned page again costs time.
 """
 SWITCH_SECONDS = 0.0002
-"""Seconds after which a running thread lets a waiting one run: ten times less than by default."""
+"""Seconds after which a running thread lets a waiting one run: a twenty-fifth of the default."""
 MOST_GROWTH = 2 * 1024**3
 """The number of bytes by which the address space may grow after the start.
 
