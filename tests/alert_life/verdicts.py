@@ -65,8 +65,6 @@ has successes of periodic tasks from before a restart of the exporter.
 """
 BROKER_DOWN = {"RedisDown", "CeleryBrokerDown"}
 """The alerts that fire instead of CeleryEventStreamDown, while a verdict states every consequence."""
-REPLACED = "stopped sending heartbeats"
-"""A lost worker that was replaced has no alert. The report does not contain the number of workers an hour ago."""
 
 
 def agreeing(subject: str, active: ActiveAlerts, minute: float, near: float) -> set[State]:
@@ -85,7 +83,6 @@ def disagreement(health: Health, active: ActiveAlerts, minute: float, near: floa
     agreed = agreeing(health.subject, active, minute, near)
     names = sorted({labels["alertname"] for at in active for labels in active[at] if abs(at - minute) <= near})
     follows = health.subject == "Event stream" and not BROKER_DOWN.isdisjoint(names)
-    is_replaced = health.subject == "Workers" and health.state == "warning" and health.reason.startswith(REPLACED)
-    if health.state in agreed or (health.state == "unknown" and health.reason) or follows or is_replaced:
+    if health.state in agreed or (health.state == "unknown" and health.reason) or follows:
         return ""
     return f"{minute:.0f} min: {health.subject} is {health.state} ({health.reason}), alerts: {', '.join(names)}"

@@ -43,7 +43,10 @@ class Counted:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """Everything that is judged. ``now`` is in epoch seconds, ``uptime`` in seconds."""
+    """Everything that is judged. ``now`` is in epoch seconds, ``uptime`` in seconds.
+
+    ``lacks_workers`` is ``LastHours.lacks_workers``.
+    """
 
     now: float
     uptime: float
@@ -52,6 +55,7 @@ class Scene:
     checks: Sequence[Check]
     servers: Sequence[ServerStatus]
     workers: Sequence[WorkerStatus]
+    lacks_workers: bool
     queues: Sequence[QueueStatus]
     unacked: Unacked | None
     tasks: Sequence[TaskStatus]
@@ -147,7 +151,8 @@ def _judge_workers(scene: Scene) -> Health:
             verdict.add("critical", "none is online")
         else:
             verdict.add("unknown", "no heartbeat was received yet" if early else "none is online, and no message waits")
-    verdict.add("warning", "stopped sending heartbeats", lost)
+    # As in the alert: lost workers that were replaced do not matter.
+    verdict.add("warning", "stopped sending heartbeats", lost if scene.lacks_workers or not _online(scene) else ())
     silent = (worker.name for worker in scene.workers if worker.sends_events is False)
     verdict.add("warning", "send no task events (-E)", silent)
     allowed = threshold("CeleryWorkerClockSkew", "seconds")

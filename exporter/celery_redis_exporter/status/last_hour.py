@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Remember the last hour by the minute: executions of tasks, and lengths of queues.
+"""Remember the last hour by the minute: executions of tasks, lengths of queues, and how many workers there were.
 
-Input: what was added to the counters of tasks since the last mark, and lengths as scrapes read them. Output: totals,
-and trends. Memory is bounded: MINUTES values of 4 bytes for each task and queue that still has counters or a length.
+Input: what was added to the counters of tasks since the last mark, lengths as scrapes read them, numbers of workers.
+Output: totals, and trends. Memory is bounded: MINUTES values of 4 bytes for each task and queue that still has counters
+or a length.
 """
 
 from array import array
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from math import isnan, nan
+from typing import NamedTuple
 
 from celery_redis_exporter.records.report import LastHour
 from celery_redis_exporter.status.marks import Counters, Growth
@@ -22,6 +24,13 @@ DIGITS = 4
 """Significant digits of a trend."""
 
 
+class WorkerCounts(NamedTuple):
+    """How many workers were online, and how many were lost, at one moment."""
+
+    online: int
+    lost: int
+
+
 class LastHours:
     """The last hour of every task and queue, from the monotonic time ``at`` on. Not thread-safe."""
 
@@ -30,6 +39,7 @@ class LastHours:
         self._minutes: deque[tuple[float, Counters]] = deque(maxlen=MINUTES)  # When it began, and what tasks added.
         self._tasks: dict[str, array[float]] = {}
         self._queues: dict[str, array[float]] = {}
+        self._workers: deque[WorkerCounts] = deque(maxlen=MINUTES)
         self._lengths: Mapping[str, float] = {}
         self._read_at = -LENGTH_LASTS
 
@@ -37,8 +47,9 @@ class LastHours:
         """Record the lengths of queues as read at the monotonic time ``at``."""
         self._lengths, self._read_at = lengths, at
 
-    def mark(self, added: Mapping[str, Growth], at: float) -> None:
-        """Record what was added to the counters of each task since the last mark, and the lengths of queues."""
+    def mark(self, added: Mapping[str, Growth], workers: WorkerCounts, at: float) -> None:
+        """Record what was added to the counters of each task since the last mark, lengths of queues, and workers."""
+        self._workers.extend((workers,) if self._workers else (_all_online(workers), workers))
         self._minutes.append((self._marked_at, _sum(added.values())))
         self._marked_at = at
         self._tasks = _append(self._tasks, added, lambda task: _ended(added[task]) / added[task].seconds)
@@ -62,6 +73,16 @@ class LastHours:
             **dict(zip(("published", "started", *OUTCOMES), total, strict=True)),
         )
 
+    def lacks_workers(self, now: WorkerCounts) -> bool:
+        """Return whether lost workers were not replaced, as CeleryWorkerDown defines it.
+
+        Since as many were lost as now, fewer were online than at some time within the hour. Before the first mark every
+        worker counts as online, because those that a state file restores as lost were not necessarily replaced.
+        """
+        counts: list[WorkerCounts] = [*(self._workers or [_all_online(now)]), now]
+        since_lost = max(one.online for one in counts if one.lost >= now.lost)
+        return since_lost < max(one.online for one in counts)
+
     def of_task(self, task: str) -> list[float]:
         """Return the executions that ended per second, by the minute, oldest first. Empty if none ended."""
         trend = self._tasks.get(task, array("f"))
@@ -70,6 +91,10 @@ class LastHours:
     def of_queue(self, queue: str) -> list[float | None]:
         """Return the lengths, by the minute, oldest first. None is a minute without a length."""
         return [None if isnan(value) else _rounded(value) for value in self._queues.get(queue, ())]
+
+
+def _all_online(counts: WorkerCounts) -> WorkerCounts:
+    return WorkerCounts(sum(counts), 0)
 
 
 def _append(

@@ -22,13 +22,14 @@ from celery_redis_exporter.status.marks import SPACING, WINDOW, Counters, Marks,
 from celery_redis_exporter.status.numbers import Numbers
 from celery_redis_exporter.status.queues import marks_of_queues, read_queues, read_unacked
 from celery_redis_exporter.status.tasks import TaskTally, added_since_mark, marks_of_tasks, read_tasks, tally_tasks
-from celery_redis_exporter.status.workers import read_workers
+from celery_redis_exporter.status.workers import count_workers, read_workers
 
 MARKED = frozenset({
-    internals.EVENTS, internals.EVENTS_INVALID, internals.EVENT_LAG, worker_rows.WORKER_EVENTS_MISSED,
+    internals.EVENTS, internals.EVENTS_INVALID, internals.EVENT_LAG,
+    worker_rows.WORKER_EVENTS_MISSED, worker_rows.WORKER_UP,
     task_rows.TASKS_SENT, task_rows.TASKS_STARTED, task_rows.TASKS, task_rows.TASK_RUNTIME,
 })  # fmt: skip
-"""The metrics that marks contain."""
+"""The metrics that a mark is made of."""
 Describe = Callable[[Mapping[str, Sequence[Sample]], Numbers], list[ServerStatus]]
 """Returns the states of servers from samples by server, and from all numbers (``Servers.describe``)."""
 LENGTHS_SPACING = 30.0
@@ -102,7 +103,7 @@ class Status:
         marks = _marks(numbers, tallies)
         with self._lock:
             at = self._clock.monotonic()
-            self._last_hour.mark(added_since_mark(tallies, self._marks, at), at)
+            self._last_hour.mark(added_since_mark(tallies, self._marks, at), count_workers(numbers), at)
             self._marks.note(at, marks)
 
     def report(self, found: Snapshot) -> Report:
@@ -119,8 +120,9 @@ class Status:
             staffed = any(worker.state == "online" for worker in workers)
             queues = read_queues(numbers, self._marks, self._last_hour.of_queue, at, staffed=staffed)
             exporter, counted = self._own(numbers, at)
+            lacks = self._last_hour.lacks_workers(count_workers(numbers))
         uptime = at - self._started
-        scene = Scene(now, uptime, numbers, counted, found.checks, servers, workers, queues, unacked, tasks)
+        scene = Scene(now, uptime, numbers, counted, found.checks, servers, workers, lacks, queues, unacked, tasks)
         return Report(
             version=self._version,
             time=now,

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from celery_redis_exporter.catalog import OVERFLOW, UNKNOWN
 from celery_redis_exporter.catalog import workers as rows
 from celery_redis_exporter.records.report import WorkerStatus
+from celery_redis_exporter.status.last_hour import WorkerCounts
 from celery_redis_exporter.status.numbers import Numbers
 
 PERIODS = ("1m", "5m", "15m")
@@ -54,6 +55,13 @@ def read_workers(numbers: Numbers, ends: Mapping[str, tuple[int, int]]) -> list[
         for name in sorted(up)
         if name != OVERFLOW
     ]
+
+
+def count_workers(numbers: Numbers) -> WorkerCounts:
+    """Return how many workers are online, and how many are lost."""
+    up = [value for worker, value in numbers.by(rows.WORKER_UP).items() if worker != OVERFLOW]
+    online = sum(map(bool, up))
+    return WorkerCounts(online, len(up) - online)
 
 
 def _load(by_period: dict[str, float]) -> tuple[float, float, float] | None:

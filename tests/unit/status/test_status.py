@@ -307,6 +307,42 @@ def test_workers(scene: Scene) -> None:
     assert ("warning", True) == (health.state, health.reason.endswith("send no task events (-E): f"))
 
 
+def test_lost_workers_that_were_replaced(scene: Scene) -> None:
+    """Lost workers cause a warning until as many are online as before, as in the alert, or until the hour is over."""
+    lost = ("warning", "stopped sending heartbeats: a")
+    for name in "abc":
+        scene.worker(name)
+    scene.mark()
+    scene.worker("a", up=0)
+    assert lost == _told(scene.health("Workers"))
+    scene.mark()
+    assert lost == _told(scene.health("Workers"))
+    scene.worker("d")  # replaces a
+    assert "ok" == scene.health("Workers").state
+    scene.mark()
+    scene.store.discard(worker_rows.WORKER_UP, ("d",))  # stopped by an autoscaler
+    assert "ok" == scene.health("Workers").state
+    scene.worker("c", up=0)
+    assert ("warning", "stopped sending heartbeats: a, c") == _told(scene.health("Workers"))
+    for _ in range(59):
+        scene.mark()
+    assert "warning" == scene.health("Workers").state
+    for _ in range(3):
+        scene.mark()
+    assert "ok" == scene.health("Workers").state
+
+
+def test_workers_that_were_lost_before_the_start(scene: Scene) -> None:
+    """A lost worker of the state file causes a warning: the report does not know whether it was replaced."""
+    scene.worker("a", up=0)
+    scene.worker("b")
+    assert ("warning", "stopped sending heartbeats: a") == _told(scene.health("Workers"))
+    scene.mark()
+    assert ("warning", "stopped sending heartbeats: a") == _told(scene.health("Workers"))
+    scene.worker("c")
+    assert "ok" == scene.health("Workers").state
+
+
 def test_queues(scene: Scene) -> None:
     """Messages without a consumer are critical, many or old ones a warning."""
     scene.worker("a")
