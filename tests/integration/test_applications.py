@@ -75,6 +75,8 @@ def test_one_application_can_be_scraped_alone(programs: Programs) -> None:
     site.publish("shop", Shape(tasks=50))
     site.publish("billing", Shape(tasks=70))
     site.agree(exporter)
+    searched = "celery_reply_queues"  # Later it would be in only one of the responses.
+    eventually(lambda: {"shop", "billing"} == {labels["application"] for labels in exporter.labels(searched)})
     whole = exporter.get("/metrics").text
     assert {"shop", "billing"} == applications_of(whole)
     for name in ("shop", "billing"):

@@ -191,6 +191,7 @@ def test_the_daily_checklist_of_an_exporter(programs: Programs) -> None:
     for _ in range(3):
         app.send_task("counted")
     eventually(lambda: exporter.value("celery_tasks_total", task="counted", queue="celery", state="success") == 3)
+    eventually(lambda: exporter.get("/-/ready").status == 200)
     url = f"http://127.0.0.1:{exporter.port}"
 
     def checked(*flags: str) -> tuple[int | None, dict[str, dict[str, Any]]]:

@@ -75,7 +75,7 @@ def test_the_master_is_read_and_heard(watched: Watched) -> None:
     roles = [labels["role"] for labels in exporter.labels("redis_instance_info") if labels["redis"] == "broker"]
     assert ["master"] == roles
     eventually(lambda: exporter.value("celery_worker_concurrency", worker=watched.worker.name) == 2)
-    assert exporter.get("/-/ready").status == 200
+    eventually(lambda: exporter.get("/-/ready").status == 200)
 
 
 def test_sentinels_are_read(watched: Watched) -> None:
