@@ -20,8 +20,8 @@ OURS = "exporter"
 WARM_UP = 10_000
 """Tasks that a subject receives before the measured ones, of which there are no fewer.
 
-celery-exporter remembers as many (Celery's ``State``), ours half of that. Before, each task takes new memory, and none
-is forgotten. Flower remembers 100,000, which would take a minute of warm-up per round.
+celery-exporter remembers as many (Celery's ``State``), ours half of that. Until then each task takes new memory, and
+none is forgotten. Flower remembers 100,000, which would take a minute of warm-up per round.
 """
 
 
