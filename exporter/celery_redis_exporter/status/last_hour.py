@@ -27,8 +27,8 @@ DIGITS = 4
 class WorkerCounts(NamedTuple):
     """How many workers were online, and how many were lost, at one moment."""
 
-    online: int
-    lost: int
+    online: float
+    lost: float
 
 
 class LastHours:

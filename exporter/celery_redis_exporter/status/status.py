@@ -26,7 +26,7 @@ from celery_redis_exporter.status.workers import count_workers, read_workers
 
 MARKED = frozenset({
     internals.EVENTS, internals.EVENTS_INVALID, internals.EVENT_LAG,
-    worker_rows.WORKER_EVENTS_MISSED, worker_rows.WORKER_UP,
+    worker_rows.WORKER_EVENTS_MISSED, worker_rows.WORKERS,
     task_rows.TASKS_SENT, task_rows.TASKS_STARTED, task_rows.TASKS, task_rows.TASK_RUNTIME,
 })  # fmt: skip
 """The metrics that a mark is made of."""

@@ -59,9 +59,8 @@ def read_workers(numbers: Numbers, ends: Mapping[str, tuple[int, int]]) -> list[
 
 def count_workers(numbers: Numbers) -> WorkerCounts:
     """Return how many workers are online, and how many are lost."""
-    up = [value for worker, value in numbers.by(rows.WORKER_UP).items() if worker != OVERFLOW]
-    online = sum(map(bool, up))
-    return WorkerCounts(online, len(up) - online)
+    counts = numbers.by(rows.WORKERS)
+    return WorkerCounts(counts.get("online", 0), counts.get("lost", 0))
 
 
 def _load(by_period: dict[str, float]) -> tuple[float, float, float] | None:

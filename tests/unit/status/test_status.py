@@ -37,6 +37,7 @@ class Scene:
         self.store = Store([*rows.METRICS, *worker_rows.METRICS, *queues.METRICS, *internals.METRICS], 1000, {},
                            NewSeries(self.clock, zero_first=30, **new))  # fmt: skip
         self.status = Status("1.2.3", self.clock, Servers(self.clock, 0).describe)
+        self.workers: dict[str, int | None] = {}
         self.samples: list[Sample] = list(UP)
         self.failures: list[Failure] | None = None
         self.stream = Check("Event stream", "ok", "connected")
@@ -45,9 +46,15 @@ class Scene:
         """Add to a series."""
         self.store.scalar(metric, *labels).value += value
 
-    def worker(self, name: str, up: int = 1) -> None:
-        """Add a worker."""
-        self.store.scalar(worker_rows.WORKER_UP, name).value = up
+    def worker(self, name: str, up: int | None = 1) -> None:
+        """Add a worker, or remove it (None)."""
+        if up is None:
+            self.store.discard(worker_rows.WORKER_UP, (name,))
+        else:
+            self.store.scalar(worker_rows.WORKER_UP, name).value = up
+        self.workers[name] = up
+        for state, value in (("online", 1), ("lost", 0)):
+            self.store.scalar(worker_rows.WORKERS, state).value = list(self.workers.values()).count(value)
 
     def ended(self, task: str, queue: str = "q", **outcomes: int) -> None:
         """Add executions by outcome, each of 0.3 s."""
@@ -320,7 +327,7 @@ def test_lost_workers_that_were_replaced(scene: Scene) -> None:
     scene.worker("d")  # replaces a
     assert "ok" == scene.health("Workers").state
     scene.mark()
-    scene.store.discard(worker_rows.WORKER_UP, ("d",))  # stopped by an autoscaler
+    scene.worker("d", up=None)  # stopped by an autoscaler
     assert "ok" == scene.health("Workers").state
     scene.worker("c", up=0)
     assert ("warning", "stopped sending heartbeats: a, c") == _told(scene.health("Workers"))
