@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from celery_redis_exporter.catalog import internals
 from celery_redis_exporter.catalog import redis_server as redis_rows
 from celery_redis_exporter.daemon.application import Application
-from celery_redis_exporter.daemon.supervisor import Supervisor
+from celery_redis_exporter.daemon.supervisor import STARTING, Supervisor
 from celery_redis_exporter.records.report import Check
 from celery_redis_exporter.records.samples import Sample
 from celery_redis_exporter.settings import KombuTarget, Settings
@@ -21,12 +21,11 @@ def background_checks(application: Application, supervisor: Supervisor) -> list[
     if application.searches_queues:
         looked_at["queue_discovery"] = "Queue discovery"
     checks = [
-        Check(label, "failed" if name in trouble else "ok", trouble.get(name, "connected"))
-        for name, label in looked_at.items()
+        Check(label, _state_of(trouble.get(name)), trouble.get(name, "connected")) for name, label in looked_at.items()
     ]
     if application.queries_workers:
         bad, refused = trouble.get("control"), application.control.refused
-        state = "failed" if bad else "off" if refused else "ok"
+        state = "off" if refused and not bad else _state_of(bad)
         checks.append(Check("Control", state, bad or refused or "queries workers in the background"))
     return checks
 
@@ -42,3 +41,9 @@ def server_checks(settings: Settings, found: Mapping[str, Sequence[Sample]]) -> 
         title = "Broker" if name in brokers else f"Redis {name}"
         checks.append(Check(title, state, reasons[0] or targets.get(name, "")))
     return checks
+
+
+def _state_of(trouble: str | None) -> str:
+    if trouble == STARTING:
+        return "starting"
+    return "failed" if trouble else "ok"

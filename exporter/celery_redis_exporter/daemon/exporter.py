@@ -156,7 +156,7 @@ class Exporter:
         deadline = self.settings.scrape.deadline
         pending = {name: monitor.request(deadline) for name, monitor in monitors.items()}
         bad = {
-            name: [check for check in monitor.checks(pending[name]) if check.state == "failed"]
+            name: [check for check in monitor.checks(pending[name]) if check.state in {"starting", "failed"}]
             for name, monitor in monitors.items()
         }
         texts = [

@@ -32,7 +32,7 @@ class Health(Struct, frozen=True):
 
 
 class Check(Struct, frozen=True):
-    """What the exporter itself is connected to: ``state`` is ok, off or failed."""
+    """What the exporter itself is connected to: ``state`` is ok, off, starting or failed."""
 
     check: str
     state: str
@@ -276,7 +276,7 @@ class Report(Struct, frozen=True, kw_only=True):
 
     ``window_seconds`` is how far ``recent`` looks back, less where the exporter is younger. ``running`` are the tasks
     that run, the longest first, at most 200 of them. ``failures`` is None while they are not kept
-    (``status.failures``).
+    (``status.failures``). ``lacks_workers`` says that lost workers were not replaced, as CeleryWorkerDown defines it.
     """
 
     version: str
@@ -287,6 +287,7 @@ class Report(Struct, frozen=True, kw_only=True):
     health: list[Health]
     checks: list[Check]
     workers: list[WorkerStatus]
+    lacks_workers: bool = False
     queues: list[QueueStatus]
     unacked: Unacked | None = None
     tasks: list[TaskStatus]

@@ -97,14 +97,15 @@ def judge(scene: Scene) -> list[Health]:
 
 def _judge_stream(scene: Scene) -> Health:
     verdict, numbers = _Verdict("Event stream"), scene.numbers
-    failed = _why_no_events(scene)
-    if failed:
-        verdict.add("critical", f"no events are received: {failed}")
+    closed = _closed_stream(scene)
+    if closed:
+        state: State = "unknown" if closed.state == "starting" else "critical"
+        verdict.add(state, f"no events are received: {closed.detail}")
     last = numbers.one(internals.LAST_EVENT)
-    if not failed and not last:
+    if not closed and not last:
         verdict.add("unknown", "no event was received yet")
     silence = threshold("CeleryEventsSilent", "seconds")
-    if not failed and last and scene.now - last > silence and _beating(scene):
+    if not closed and last and scene.now - last > silence and _beating(scene):
         verdict.add("critical", f"no event for {scene.now - last:.0f} s although workers send heartbeats")
     if scene.counted.missed > threshold("CeleryEventsLost", "executions"):
         verdict.add("warning", f"{scene.counted.missed:.0f} executions were not seen in the last minutes")
@@ -141,7 +142,7 @@ def _broker_away(scene: Scene) -> list[str]:
 
 def _judge_workers(scene: Scene) -> Health:
     verdict, lost = _Verdict("Workers"), [worker.name for worker in scene.workers if worker.state == "lost"]
-    if _why_no_events(scene):
+    if _closed_stream(scene):
         verdict.add("unknown", "no events are received")
     elif not _online(scene):
         early = scene.uptime < PATIENCE and not lost
@@ -178,7 +179,7 @@ def _judge_queues(scene: Scene) -> Health:
 
 def _judge_tasks(scene: Scene) -> Health:
     verdict = _Verdict("Tasks")
-    if _why_no_events(scene):
+    if _closed_stream(scene):
         verdict.add("unknown", "no events are received")
     elif not scene.tasks:
         verdict.add("unknown", "no event of a task was received yet")
@@ -196,9 +197,9 @@ def _judge_tasks(scene: Scene) -> Health:
     return verdict.give(scene)
 
 
-def _why_no_events(scene: Scene) -> str:
-    """Return why no events are received, or an empty string if the subscription works."""
-    return next((check.detail for check in scene.checks if check.check == "Event stream" and check.state != "ok"), "")
+def _closed_stream(scene: Scene) -> Check | None:
+    """Return the check of the event stream if no events are received, else None."""
+    return next((check for check in scene.checks if check.check == "Event stream" and check.state != "ok"), None)
 
 
 def _online(scene: Scene) -> bool:

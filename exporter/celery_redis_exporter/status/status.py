@@ -132,6 +132,7 @@ class Status:
             health=judge(scene),
             checks=list(found.checks),
             workers=workers,
+            lacks_workers=lacks,
             queues=queues,
             unacked=unacked,
             tasks=tasks,

@@ -234,6 +234,9 @@ def test_nothing_is_ok_without_knowledge(scene: Scene) -> None:
 
 def test_the_stream(scene: Scene) -> None:
     """A failed or silent event stream is critical; missed executions are a warning for as long as the window."""
+    scene.stream = Check("Event stream", "starting", "starting")
+    assert ("unknown", "no events are received: starting") == _told(scene.health("Event stream"))
+    scene.stream = Check("Event stream", "ok", "connected")
     scene.worker("a")
     scene.add(internals.LAST_EVENT, value=scene.clock.now() - 301)
     assert scene.health("Event stream").state == "ok"  # an idle worker without heartbeats sends nothing
@@ -324,8 +327,10 @@ def test_lost_workers_that_were_replaced(scene: Scene) -> None:
     assert lost == _told(scene.health("Workers"))
     scene.mark()
     assert lost == _told(scene.health("Workers"))
+    assert scene.report().lacks_workers
     scene.worker("d")  # replaces a
     assert "ok" == scene.health("Workers").state
+    assert not scene.report().lacks_workers
     scene.mark()
     scene.worker("d", up=None)  # stopped by an autoscaler
     assert "ok" == scene.health("Workers").state

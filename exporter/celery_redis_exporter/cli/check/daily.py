@@ -35,7 +35,9 @@ def _workers(report: Report, subject: str) -> Iterator[Finding]:
     online = [worker.name for worker in report.workers if worker.state == "online"]
     lost = [worker.name for worker in report.workers if worker.state == "lost"]
     if lost:
-        yield rows.DAILY_WORKERS_LOST.found(subject, f"{len(online)} online; lost: {_name_some(lost)}")
+        # As in the alert: lost workers that were replaced do not matter.
+        row = rows.DAILY_WORKERS_LOST if report.lacks_workers or not online else rows.DAILY_WORKERS_REPLACED
+        yield row.found(subject, f"{len(online)} online; lost: {_name_some(lost)}")
     elif online:
         yield rows.DAILY_WORKERS_ONLINE.found(subject, f"{len(online)} online, none is lost")
     else:
@@ -99,6 +101,9 @@ def _errors(report: Report, subject: str) -> Iterator[Finding]:
         yield rows.DAILY_MISSED.found(subject, f"{missed} executions of workers were not observed")
     worst_first = sorted((task for task in report.tasks if task.failure), key=lambda task: -task.failure)
     failed = [f"{task.name} {say_count(task.failure)}" for task in worst_first]
+    for check in report.checks:
+        if check.state == "starting":
+            yield rows.DAILY_UNKNOWN.found(subject, f"{check.check}: starting")
     if failed:
         yield rows.DAILY_ERRORS.found(subject, f"failed since the exporter started: {_name_some(failed)}")
     elif not bad:

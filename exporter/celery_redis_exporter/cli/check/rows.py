@@ -268,8 +268,13 @@ CONSUMERS_UNKNOWN = FindingRow(
 # The daily checklist, from the report of a running exporter: ``check http://exporter:9808``.
 DAILY_WORKERS_ONLINE = FindingRow("daily-workers-online", "ok", "every worker that the exporter knows is online")
 DAILY_WORKERS_LOST = FindingRow(
-    "daily-workers-lost", "fail", "workers are lost", "they stopped sending heartbeats and did not report a stop"
-)
+    "daily-workers-lost", "fail", "workers are lost, and fewer are online than before",
+    "they stopped sending heartbeats and did not report a stop",
+)  # fmt: skip
+DAILY_WORKERS_REPLACED = FindingRow(
+    "daily-workers-replaced", "note", "workers are lost, and as many are online as before",
+    "others replaced them; celery_worker_up is 0 for lost workers until workers.retention ends",
+)  # fmt: skip
 DAILY_QUEUES_SHORT = FindingRow("daily-queues-short", "ok", "fewer than 10 messages wait in each queue")
 DAILY_QUEUES_LONG = FindingRow(
     "daily-queues-long", "warn", "10 messages or more wait in a queue, or as many as its length_threshold",
@@ -319,7 +324,7 @@ ROWS: tuple[FindingRow, ...] = (
     CONTROL_ANSWERS, CONTROL_SILENT, CONTROL_DENIED, CONTROL_BROKEN, CONTROL_OFF,
     CONF_TIMEOUT, CONF_SEPARATOR, CONF_STEPS, CONF_DIFFERS, CONF_EVENTS, CONF_SENT,
     CONSUMED, OTHER_SEPARATOR, UNCONSUMED, CONSUMERS_UNKNOWN,
-    DAILY_WORKERS_ONLINE, DAILY_WORKERS_LOST, DAILY_QUEUES_SHORT, DAILY_QUEUES_LONG, DAILY_SUCCESS, DAILY_FAILING,
-    DAILY_MEMORY_LOW, DAILY_MEMORY_HIGH, DAILY_SERVER_DOWN, DAILY_NO_ERRORS, DAILY_ERRORS, DAILY_NOT_READ, DAILY_MISSED,
-    DAILY_UNKNOWN,
+    DAILY_WORKERS_ONLINE, DAILY_WORKERS_LOST, DAILY_WORKERS_REPLACED, DAILY_QUEUES_SHORT, DAILY_QUEUES_LONG,
+    DAILY_SUCCESS, DAILY_FAILING, DAILY_MEMORY_LOW, DAILY_MEMORY_HIGH, DAILY_SERVER_DOWN, DAILY_NO_ERRORS, DAILY_ERRORS,
+    DAILY_NOT_READ, DAILY_MISSED, DAILY_UNKNOWN,
 )  # fmt: skip

@@ -56,7 +56,9 @@ def server(ratio: float | None, *, up: bool = True) -> ServerStatus:
     [
         ({}, ["daily-unknown", "daily-unknown", "daily-unknown", "daily-no-errors"]),
         ({"workers": [ONLINE]}, ["daily-workers-online"]),
-        ({"workers": [ONLINE, LOST]}, ["daily-workers-lost"]),
+        ({"workers": [ONLINE, LOST], "lacks_workers": True}, ["daily-workers-lost"]),
+        ({"workers": [ONLINE, LOST]}, ["daily-workers-replaced"]),
+        ({"workers": [LOST]}, ["daily-workers-lost"]),
         ({"queues": [QueueStatus(name="q", length=9), QueueStatus(name="p")]}, ["daily-queues-short"]),
         ({"queues": [QueueStatus(name="q", length=10)]}, ["daily-queues-long"]),
         ({"queues": [QueueStatus(name="q", length=10, length_threshold=11)]}, ["daily-queues-short"]),
@@ -71,6 +73,7 @@ def server(ratio: float | None, *, up: bool = True) -> ServerStatus:
         ({"redis": [server(None)]}, ["daily-unknown"]),
         ({"redis": [server(None, up=False)]}, ["daily-server-down"]),
         ({"checks": [Check("Event stream", "failed", "refused")]}, ["daily-not-read"]),
+        ({"checks": [Check("Control", "starting", "starting")]}, ["daily-unknown", "daily-no-errors"]),
         ({"exporter": ExporterStatus(events_missed=7)}, ["daily-missed", "daily-no-errors"]),
     ],
 )
