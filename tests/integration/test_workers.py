@@ -108,6 +108,40 @@ def test_stopped_workers_leave(programs: Programs, pool: str) -> None:
     assert [] == exporter.labels("celery_worker_last_heartbeat_timestamp_seconds")
 
 
+def test_a_worker_that_reconnects_goes_on(programs: Programs, tmp_path: Path) -> None:
+    """A task runs on, and counts once, while its worker loses its connection, reports its stop and connects again."""
+    server = programs.redis()
+    exporter = programs.listening(server)
+    worker = programs.worker(server, "restless", BEATING)
+    gate = tmp_path / "gate"
+    programs.publisher(server).send_task("hold", (str(gate),))
+    running = ("celery_tasks_running", {"task": "hold", "queue": "celery"})
+    eventually(lambda: exporter.value(running[0], **running[1]) == 1)
+    eventually(lambda: exporter.value("celery_worker_tasks_active", worker=worker.name) == 1)
+    server.command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+    eventually(lambda: exporter.value("celery_worker_starts_total", worker=worker.name) == 2)
+    eventually(lambda: exporter.value("celery_worker_tasks_active", worker=worker.name) == 1)
+    assert 1 == exporter.value(running[0], **running[1])
+    assert exporter.value("celery_task_oldest_started_timestamp_seconds", task="hold") is not None
+    gate.touch()
+    exporter.agrees("hold", times(1, ONE_SUCCESS))
+
+
+def test_a_solo_worker_that_stops_cold_executes_nothing(programs: Programs, tmp_path: Path) -> None:
+    """A solo worker reports its stop before the start of the task that it executes, which does not run for ever."""
+    server = programs.redis()
+    exporter = programs.listening(server, "--workers.lost-after", "1s")
+    worker = programs.worker(server, "alone", WorkerOptions(arguments=(*QUICK_BEAT, "-P", "solo")))
+    eventually(lambda: exporter.value("celery_worker_up", worker=worker.name) == 1)
+    programs.publisher(server).send_task("hold", (str(tmp_path / "never"),))
+    eventually(lambda: exporter.value("celery_queue_length", queue="celery") == 0)
+    worker.process.signal(signal.SIGQUIT)
+    worker.process.ended()
+    eventually(lambda: exporter.value("celery_tasks_started_total", task="hold", queue="celery") == 1)
+    eventually(lambda: exporter.value("celery_tasks_running", task="hold", queue="celery") == 0)
+    assert exporter.value("celery_task_oldest_started_timestamp_seconds", task="hold") is None
+
+
 def test_workers_are_forgotten_after_the_retention(programs: Programs) -> None:
     """A stopped or lost worker is no longer counted after the retention."""
     server = programs.redis()

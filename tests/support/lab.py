@@ -31,7 +31,8 @@ from celery_redis_exporter.state.runs import Runs
 from celery_redis_exporter.state.series import NewSeries, Store
 from celery_redis_exporter.state.tasks import Tasks
 from celery_redis_exporter.state.tracking import TaskLimits, Tracking
-from celery_redis_exporter.state.workers import WorkerLimits, Workers
+from celery_redis_exporter.state.worker import WorkerLimits
+from celery_redis_exporter.state.workers import Workers
 from tests.support.fakes import FakeClock
 from tests.support.options import task_limits, worker_limits
 

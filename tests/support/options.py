@@ -14,7 +14,7 @@ from celery_redis_exporter.settings import load
 from celery_redis_exporter.sources.event_stream import Topic
 from celery_redis_exporter.sources.queues import QueueKeys
 from celery_redis_exporter.state.tracking import TaskLimits
-from celery_redis_exporter.state.workers import WorkerLimits
+from celery_redis_exporter.state.worker import WorkerLimits
 
 DEFAULTS = load([], {})
 

@@ -23,7 +23,7 @@ from celery_redis_exporter.state.series import NewSeries
 from celery_redis_exporter.state.task_series import STATES
 from celery_redis_exporter.state.tracking import TaskLimits
 from celery_redis_exporter.state.transport import KombuOptions, Transport
-from celery_redis_exporter.state.workers import WorkerLimits
+from celery_redis_exporter.state.worker import WorkerLimits
 
 
 def task_limits(settings: Settings) -> TaskLimits:

@@ -35,8 +35,20 @@ class Runs:
         self.count_evicted(reason, len(closed))
 
     def close_all(self, worker: Worker, reason: str) -> None:
-        """Close every run of a worker that is gone."""
+        """Close every run of a worker that is gone. ``reopen`` opens them again."""
+        worker.left.update(worker.runs)
         self.close(list(worker.runs), reason)
+
+    def reopen(self, worker: Worker, active: int) -> None:
+        """Open the runs that were closed when a worker was gone: its process is back, and executes ``active`` tasks.
+
+        It had lost its connection, or was suspended. Runs that ended meanwhile without an event are closed as ever.
+        """
+        left, worker.left = worker.left, {}
+        for run, uuid in left.items() if active else ():
+            task = self.tracked.get(uuid)
+            if task is not None and run in task.runs and not (run.running or run.ended):
+                run.begin(uuid, run.started_at)
 
     def close_surplus(self, worker: Worker, active: int, before: float) -> None:
         """Close the runs that a worker does not execute any more, if it executes only ``active`` tasks.

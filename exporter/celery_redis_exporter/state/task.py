@@ -48,7 +48,8 @@ class Worker:
     ``announced`` is the setup that heartbeats carry, ``answered`` the one of inspect; ``setup`` is what holds: the
     heartbeats', which are younger, before inspect's. Until ``seeding_until`` (monotonic) the worker is expected to
     tell what tasks it holds, so events of unknown ones wait. ``runs`` are the runs that it executes, with their task
-    ids; a redelivered task can have several. ``doubt`` is not None while it reports fewer active tasks than ``runs``.
+    ids; a redelivered task can have several. ``left`` are those that it executed when it went offline or was lost.
+    ``doubt`` is not None while it reports fewer active tasks than ``runs``.
     ``uncertain`` are ends that another event may correct, by task id. ``failed`` and ``retried`` are numbers of runs.
     ``awaited_at`` equals ``seen`` while a worker that was restored from the state file gave no sign of life.
     ``blind`` is why executions of a restored worker can't be compared with those before, empty if they can.
@@ -70,6 +71,7 @@ class Worker:
     last_beat: tuple[float, int] = (0.0, 0)  # its time stamp, and its count of active executions
     ledger: StartsLedger = field(default_factory=StartsLedger)
     runs: dict[Run, str] = field(default_factory=dict)
+    left: dict[Run, str] = field(default_factory=dict)
     doubt: Doubt | None = None
     uncertain: dict[str, UncertainEnd] = field(default_factory=dict)
     failed: int = 0

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is known of one worker besides what it runs: where it is, and its setup. The worker itself: ``state.task``."""
+"""What is known of one worker besides what it runs: where it is, its setup, and limits. The worker: ``state.task``."""
 
 import enum
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from celery_redis_exporter.records.inspection import AppSettings
 from celery_redis_exporter.state.eventless import EventlessTasks
+from celery_redis_exporter.state.rules import Naming
 
 
 class Presence(enum.StrEnum):
@@ -65,3 +66,17 @@ class Questions:
     eventless: EventlessTasks | None = None
     nudged: float = -inf
     active_asked: float = -inf
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerLimits:
+    """Bounds in seconds, the number of workers that are distinguished, and the names that they are shown by.
+
+    ``lost_after_by_worker`` maps shell patterns of worker names to their own ``lost_after``.
+    """
+
+    lost_after: float
+    lost_after_by_worker: tuple[tuple[str, float], ...]
+    retention: float
+    count: int
+    naming: Naming

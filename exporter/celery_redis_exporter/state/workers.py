@@ -7,7 +7,6 @@ thread-safe: see state.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from math import inf
 
@@ -19,12 +18,11 @@ from celery_redis_exporter.records.saved_state import SavedWorker
 from celery_redis_exporter.state.ledger import StartsLedger
 from celery_redis_exporter.state.merging import Merging
 from celery_redis_exporter.state.routes import Routes
-from celery_redis_exporter.state.rules import Naming
 from celery_redis_exporter.state.runs import Runs
 from celery_redis_exporter.state.series import Series, Store
 from celery_redis_exporter.state.sharing import STRAYS, NamedProcess
 from celery_redis_exporter.state.task import Worker
-from celery_redis_exporter.state.worker import UNTOLD, Doubt, Presence, Questions, Setup
+from celery_redis_exporter.state.worker import UNTOLD, Doubt, Presence, Questions, Setup, WorkerLimits
 
 SEQUENTIAL_POOLS = ("prefork", "solo")
 """Pools whose workers count an execution and stamp its task-started without a heartbeat in between."""
@@ -32,20 +30,6 @@ LOST_ROUNDS = 3
 """Rounds of questions without an answer after which a worker without heartbeats is lost."""
 DOUBT_SECONDS = 10.0
 """Time in which a worker can answer which tasks it executes, before its youngest runs are taken for the ended ones."""
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerLimits:
-    """Bounds in seconds, the number of workers that are distinguished, and the names that they are shown by.
-
-    ``lost_after_by_worker`` maps shell patterns of worker names to their own ``lost_after``.
-    """
-
-    lost_after: float
-    lost_after_by_worker: tuple[tuple[str, float], ...]
-    retention: float
-    count: int
-    naming: Naming
 
 
 class Workers:
@@ -202,26 +186,40 @@ class Workers:
         for worker in list(self.by_name.values()):
             for pid in worker.processes.silent(now - self._deadline(worker)) if listening else ():
                 self._leave(worker, pid)
-            if worker.presence is Presence.ONLINE and listening and self._is_lost(worker, now):
-                if worker.is_awaited:
-                    self._go_offline(worker)
-                    continue
-                worker.presence, worker.since = Presence.LOST, now
-                self._series(worker, rows.WORKER_UP).value = 0
-                self.forget_setup(worker)
-                for key in [key for key in worker.series if key[0] in rows.MOMENTARY]:
-                    self._drop(worker, key)
-                self._close_all(worker, Presence.LOST.value)
-            elif worker.presence is not Presence.ONLINE and now - worker.since >= self._limits.retention:
-                for key in list(worker.series):
-                    self._drop(worker, key)
-                del self.by_name[worker.name]
-                self._forgotten(worker.name)
+            if worker.presence is not Presence.ONLINE:
+                self._outlast(worker, now)
+            elif listening and self._is_lost(worker, now):
+                self._lose(worker, now)
         tally = dict.fromkeys(Presence, 0)
         for worker in self.by_name.values():
             tally[worker.presence] += 1
         for presence, count in tally.items():
             self._counts[presence].value = count
+
+    def _lose(self, worker: Worker, now: float) -> None:
+        if worker.is_awaited:
+            self._go_offline(worker)
+            return
+        worker.presence, worker.since = Presence.LOST, now
+        self._series(worker, rows.WORKER_UP).value = 0
+        self.forget_setup(worker)
+        for key in [key for key in worker.series if key[0] in rows.MOMENTARY]:
+            self._drop(worker, key)
+        self._close_all(worker, Presence.LOST.value)
+
+    def _outlast(self, worker: Worker, now: float) -> None:
+        """Close what an absent worker started last, and forget it after its retention.
+
+        A worker of the pool solo that stops cold sends worker-offline before the start of the task that it executes.
+        """
+        is_over = now - worker.since >= self._limits.retention
+        if is_over or now - worker.seen >= self._deadline(worker):
+            self._close_all(worker, worker.presence.value)
+        if is_over:
+            for key in list(worker.series):
+                self._drop(worker, key)
+            del self.by_name[worker.name]
+            self._forgotten(worker.name)
 
     def learn(self, worker: Worker, announced: Setup, answered: Setup) -> None:
         """Take note of the setup that heartbeats announce, and of the one that inspect answers."""
@@ -312,6 +310,7 @@ class Workers:
         self._settle_starts(worker, event, processed)
         self._show_processed(worker, processed + worker.processes.offset)
         if event.active is not None:
+            self.runs.reopen(worker, event.active)
             self._series(worker, rows.WORKER_ACTIVE).value = event.active
             self._compare_active(worker, event.active, event.timestamp)
 
@@ -441,6 +440,7 @@ class Workers:
     def _new_process(self, worker: Worker, pid: int) -> None:
         if worker.pid:
             self._close_all(worker, "restarted")
+            worker.left = {}
             self.forget_setup(worker)
             self._expect_answers(worker)
             if pid != worker.pid:
