@@ -52,9 +52,14 @@ class Holding:
         return True
 
     def hold(self, uuid: str, worker: str, event: Held, now: float, promised: float = 0.0) -> bool:
-        """Defer an event for ``seconds``, and at least until ``promised`` (monotonic). Return False at the limit."""
+        """Defer an event for ``seconds``, and at least until ``promised`` (monotonic). Return False at the limit.
+
+        Behind others of its task id and worker it waits as long as they do.
+        """
         if self.events >= self._limit:
             return False
+        if self.append(uuid, worker, event):
+            return True
         due = max(now + self._seconds, promised)
         self._waiting.setdefault(uuid, {})[worker] = due, [event]
         heappush(self._due, (due, uuid, worker))

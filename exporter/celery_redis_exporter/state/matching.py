@@ -31,6 +31,12 @@ class Matching:
         task = self.tracked[uuid] = Task(now, (publication,))
         return task
 
+    def add(self, uuid: str, task: Task, publication: Publication, now: float) -> Publication:
+        """Add a publication of a task that is known, which is as old as its last publication."""
+        task.born = now
+        self.tracked[uuid] = self.tracked.pop(uuid)
+        return task.add(publication)
+
     def add_unsent(self, task: Task | None, event: TaskReceived, queue: str, now: float) -> tuple[Task, Publication]:
         """Add the publication of a task-received without a task-sent. A retry goes to the queue of the run before."""
         last = task.publications[-1] if task is not None else None
@@ -41,7 +47,7 @@ class Matching:
         publication = Publication(event.name, event.retries, series, event.timestamp, awaits_sent=True)
         if task is None:
             return self.track(event.uuid, publication, now), publication
-        return task, task.add(publication)
+        return task, self.add(event.uuid, task, publication, now)
 
     def run_to_start(self, task: Task, worker: Worker, at: float) -> Run:
         """Return the run of a task-started at ``at`` (epoch seconds). Add one if no event announced it."""

@@ -259,7 +259,8 @@ class Task(Struct, eq=False, gc=False):
         found = [publication for publication in self.publications if publication.is_of(name, retries)]
         sent = [publication for publication in found if publication.sent_at is not None]
         if sent or not found:
-            return sent[-1] if sent else None
+            waiting = [publication for publication in sent if publication.waiting is not None]
+            return (waiting or sent)[-1] if sent else None
         mine = any(run.publication is found[-1] and run.worker is worker for run in self.runs)
         return None if mine else found[-1]
 
@@ -292,10 +293,12 @@ class Task(Struct, eq=False, gc=False):
         Neither if the worker started something that no event announced. ``at`` is the worker's time stamp: what it
         received later it did not start then.
         """
-        for run in self.runs:
-            if run.worker is worker and not run.started_at and not run.ended and (run.received_at or 0.0) <= at:
-                return run, None
-        return None, self.untaken
+        received = self._unstarted_runs(worker)
+        in_time = [run for run in received if (run.received_at or 0.0) <= at]
+        untaken = None if in_time else self.untaken
+        if in_time or untaken is not None:
+            return next(iter(in_time), None), untaken
+        return next(iter(received), None), None  # The worker's clock was set back.
 
     def add_run(
         self, worker: Worker, publication: Publication, series: TaskSeries, received_at: float | None = None
@@ -332,10 +335,7 @@ class Task(Struct, eq=False, gc=False):
 
     def unstarted(self, worker: Worker) -> Run | None:
         """Return the first run that ``worker`` received and neither started nor ended."""
-        for run in self.runs:
-            if run.worker is worker and not run.started_at and not run.ended:
-                return run
-        return None
+        return next(iter(self._unstarted_runs(worker)), None)
 
     def last_ended(self, worker: Worker) -> Run | None:
         """Return the run whose end this worker reported last."""
@@ -387,6 +387,18 @@ class Task(Struct, eq=False, gc=False):
         self.forgotten = max(self.forgotten, gone.known_at)
         self.publications = tuple(known for known in self.publications if known is not gone)
         self.runs = tuple(run for run in self.runs if run.publication is not gone)
+
+    def _unstarted_runs(self, worker: Worker) -> list[Run]:
+        """Return the runs that ``worker`` received and neither started nor ended.
+
+        Those that another worker started are left out if there are others: their messages were redelivered, because
+        this worker lost its connection.
+        """
+        mine = [run for run in self.runs if run.worker is worker and not run.started_at and not run.ended]
+        if len(mine) < 2:
+            return mine
+        begun = {id(run.publication) for run in self.runs if run.started_at and not run.publication.broadcast}
+        return [run for run in mine if id(run.publication) not in begun] or mine
 
     def _waiting_run(self, worker: Worker, publication: Publication) -> Run | None:
         for run in self.runs:

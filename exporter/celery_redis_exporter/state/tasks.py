@@ -89,7 +89,7 @@ class Tasks:
             if task is None:
                 self._matching.track(event.uuid, publication, self.now)
             else:
-                task.add(publication)
+                self._matching.add(event.uuid, task, publication, self.now)
                 task.stop_replaced()
         if queue is not event.queue and publication is not None:
             publication.broadcast = (event.queue or "").startswith(BROADCAST)
