@@ -89,7 +89,7 @@ EVENT_BACKLOG_MESSAGES = gauge(
 )
 BROKER_UP = gauge(
     "celery_exporter_broker_up",
-    "1 if the broker answered this scrape; for brokers other than Redis, which has redis_up.",
+    "1 if the broker answered this scrape. Redis has redis_up instead, unless several applications share it.",
     (TRANSPORT,),
     CommandOrigin(PASSIVE),
 )
