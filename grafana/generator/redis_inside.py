@@ -83,9 +83,10 @@ COMMANDS = (
         ),
     ),
     Graph(
-        title="Errors", unit="suffix:errors/s", stacked=True, many=True,
+        title="Errors", unit="suffix:errors/s", stacked=True, many=True, alerts=("RedisRefusesWrites",),
         meaning="Error replies by their prefix, as clients got them.",
-        remedy="OOM: memory is full. NOPERM: a user lacks a right. MISCONF: the last dump failed.",
+        remedy="OOM: memory is full. NOPERM: a user lacks a right. MISCONF: the last dump failed. NOREPLICAS: too few"
+        " replicas are connected.",
         queries=(Query(SERVERS.rate("redis_errors_total", "err"), "{{err}}"),),
     ),
 )  # fmt: skip

@@ -50,6 +50,13 @@ def broker_saves_nothing(life: Life) -> None:
     made.at(1 + 30 / 3600, lambda: made.break_broker(down=False))
 
 
+@ordinary(2, RedisRefusesWrites=at_once("increase(redis_errors_total[5m]) > 0"))
+def commands_are_wrong(life: Life) -> None:
+    """A program sends commands to the broker that Redis answers with errors, which concern no task."""
+    made = idle(life)
+    made.at(0.5, lambda: made.set(made.broker, errors={"WRONGTYPE": 2.0, "NOSCRIPT": 0.5}))
+
+
 @ordinary(
     2,
     RedisHitRateLow="rate(redis_keyspace_hits_total[10m])"
@@ -150,6 +157,13 @@ def disk_is_full(life: Life) -> None:
     """The disk is full, and dumps fail."""
     made = idle(life)
     made.at(1, lambda: made.set(made.broker, saves=False))
+
+
+@trouble(2.5, RedisRefusesWrites=(1, 6))
+def broker_lacks_replicas(life: Life) -> None:
+    """The broker has too few replicas, and refuses writes."""
+    made = idle(life)
+    made.at(1, lambda: made.set(made.broker, errors={"NOREPLICAS": 2.0}))
 
 
 @trouble(2.5, RedisReplicationBroken=(1, 4))

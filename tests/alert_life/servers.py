@@ -22,7 +22,8 @@ class RedisServer:
     ``holds`` returns the memory used at a time, without messages, which use ``message_bytes`` each. ``key_bytes`` is
     the size of a key; keys are evicted if the policy allows it. ``replicas`` is the number of replicas that are
     connected to a master. ``misses_of_exporter`` are look-ups of the exporter per second, which the server counts among
-    its misses. ``gaps`` is the allocator's fragmentation ratio, ``resident`` the process's.
+    its misses. ``errors`` are error replies per second, by prefix. ``gaps`` is the allocator's fragmentation ratio,
+    ``resident`` the process's.
     """
 
     name: str
@@ -40,6 +41,7 @@ class RedisServer:
     hits: float = 0
     misses: float = 0
     misses_of_exporter: float = 0
+    errors: dict[str, float] = field(default_factory=dict)
     keys: Callable[[float], float] = lambda _now: 0
     lasting_keys: float = 0
     gaps: float = 1.05
@@ -48,6 +50,7 @@ class RedisServer:
     is_up: bool = True
     cluster: str = ""
     counted: dict[str, float] = field(default_factory=dict)
+    erred: dict[str, float] = field(default_factory=dict)
     seen_at: float = 0.0
 
     def rows(self, now: float, messages: int) -> Iterator[Row]:
@@ -76,6 +79,8 @@ class RedisServer:
             values["redis_cluster_state"] = float(self.cluster == "ok")
         for name, value in values.items():
             yield name, of_server | ({"found": "miss"} if name == OWN_LOOKUPS else {}), value
+        for prefix, count in self.erred.items():
+            yield "redis_errors_total", of_server | {"err": prefix}, count
         yield from self._described(now, of_server)
 
     def _described(self, now: float, of_server: dict[str, str]) -> Iterator[Row]:
@@ -102,6 +107,8 @@ class RedisServer:
             (OWN_LOOKUPS, self.misses_of_exporter * passed),
         ):
             self.counted[name] = self.counted.get(name, 0.0) + more
+        for prefix, rate in self.errors.items():
+            self.erred[prefix] = self.erred.get(prefix, 0.0) + rate * passed
         return min(wanted, self.limit) if self.limit else wanted
 
 

@@ -45,7 +45,7 @@ NOT_JUDGED = {
     **dict.fromkeys((
         "CeleryWorkerFlapping", "CeleryQueueBacklogGrowing", "CeleryQueueStalled", "CeleryTasksExpired",
         "CeleryTaskKilled", "CeleryFailureRateCritical", "CeleryTaskSlow", "RedisMemoryWillFill", "RedisEvictingKeys",
-        "RedisRejectedConnections", "RedisReplicaLost",
+        "RedisRejectedConnections", "RedisReplicaLost", "RedisRefusesWrites",
     ), HISTORY),
     **dict.fromkeys((
         "CeleryWorkersSaturated", "CeleryQueueDrainTimeHigh", "CeleryTaskRetryStorm", "CeleryTaskWaitHigh",

@@ -126,6 +126,14 @@ ALERTS = (
         wait="5m", panel="redis",
     ),
     Alert(
+        "RedisRefusesWrites", "critical",
+        f'max by ({SERVER}, err) (increase(redis_errors_total{{redis=~"{BROKER}|{RESULT_BACKEND}",'
+        ' err=~"OOM|MISCONF|NOREPLICAS"}[5m])) > 0',
+        "Redis refuses what Celery writes.",
+        '{{ $labels.redis }} refused commands with {{ $labels.err }} in five minutes: {{ $value | printf "%.0f" }}.',
+        wait="2m", panel="redis",
+    ),
+    Alert(
         "RedisReplicationBroken", "critical",
         f"min by ({SERVER}) (redis_master_link_up) == 0",
         "A replica has lost its master.",
