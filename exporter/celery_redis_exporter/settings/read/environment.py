@@ -17,11 +17,9 @@ from celery_redis_exporter.settings.urls.urls import SCHEMES, scheme_of
 BROKER: Path = ("broker_url",)
 RESULTS: Path = ("result_backend_url",)
 
-# Kubernetes sets variables of these forms for a service called "exporter" or "exporter-x".
-SERVICE_LINK = re.compile(
-    r"(EXPORTER_(?:[A-Z0-9_]+_)??)"
-    r"(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT(?:_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)?)"
-)
+SERVICE_HOST = "SERVICE_HOST"
+# Kubernetes sets variables of these forms, each after the name of a service, such as "exporter" or "exporter-redis".
+SERVICE_LINK = re.compile(r"SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT(?:_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)?")
 
 
 def read_environment(environ: Mapping[str, str]) -> dict[Path, Given]:
@@ -68,8 +66,13 @@ def _refuse_unknown(environ: Mapping[str, str]) -> None:
 
 
 def _is_service_link(name: str, environ: Mapping[str, str]) -> bool:
-    link = SERVICE_LINK.fullmatch(name)
-    return link is not None and f"{link[1]}SERVICE_HOST" in environ
+    """Return whether Kubernetes sets this variable for a service whose SERVICE_HOST it has set.
+
+    The names of services are taken from those variables, because a name may itself end with _PORT or _SERVICE.
+    """
+    hosts = (host for host in environ if host.startswith(ENVIRONMENT_PREFIX) and host.endswith(f"_{SERVICE_HOST}"))
+    services = (host.removesuffix(SERVICE_HOST) for host in hosts)
+    return any(name.startswith(each) and SERVICE_LINK.fullmatch(name, len(each)) for each in services)
 
 
 def _secret(name: str, environ: Mapping[str, str]) -> str:

@@ -57,3 +57,18 @@ def test_variables_of_a_kubernetes_service_called_exporter_do_no_harm() -> None:
         "EXPORTER_NODE_PORT_9100_TCP_PROTO": "tcp",
     }
     assert load([], {}) == load([], links)
+
+
+@pytest.mark.parametrize("service", ["EXPORTER", "EXPORTER_REDIS", "EXPORTER_PORT", "EXPORTER_SERVICE"])
+def test_all_variables_of_a_kubernetes_service_are_ignored(service: str) -> None:
+    """No form of variable prevents the start, whatever the service is called."""
+    forms = ["SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_HTTP", "PORT", "PORT_9808_TCP"]
+    forms += [f"PORT_9808_TCP_{part}" for part in ("PROTO", "PORT", "ADDR")]
+    assert load([], {}) == load([], {f"{service}_{form}": "x" for form in forms})
+
+
+@pytest.mark.parametrize("name", ["EXPORTER_REDIS__ADDRESES", "EXPORTER_CELERY_PORT", "EXPORTER_REDIS_PORT_TCP"])
+def test_a_misspelt_variable_is_refused_beside_those_of_a_service(name: str) -> None:
+    """Only the variables of a service that has a SERVICE_HOST are ignored."""
+    with pytest.raises(ConfigError, match=f"^{name}: no such variable"):
+        load([], {"EXPORTER_REDIS_SERVICE_HOST": "10.0.0.5", name: "x"})
