@@ -183,7 +183,7 @@ def test_a_terminal_shows_that_the_check_listens(programs: Programs) -> None:
 
 
 def test_the_daily_checklist_of_an_exporter(programs: Programs) -> None:
-    """With an exporter's URL the daily checklist uses the exporter's report, and a lost worker fails it."""
+    """With an exporter's URL its report is used; a lost worker fails it, and so does a broker that takes no writes."""
     server = programs.redis(options=SOUND)
     exporter = programs.listening(server, "--workers.lost-after=3s")
     worker = programs.worker(server, options=LIVELY)
@@ -206,6 +206,10 @@ def test_the_daily_checklist_of_an_exporter(programs: Programs) -> None:
     worker.process.kill()
     eventually(lambda: checked()[0] == 1)
     assert "daily-workers-lost" in checked()[1]
+    assert "daily-critical" not in checked()[1]
+    server.command("REPLICAOF", "127.0.0.1", 1)
+    eventually(lambda: "daily-critical" in checked()[1])
+    assert "read-only replicas, to which Celery can't write: broker" in checked()[1]["daily-critical"]["found"]
     process = programs.run(sys.executable, "-m", "celery_redis_exporter", "check", url, "--queues.max=3")
     assert 2 == process.ended(30)
     assert "check: with the URL of an exporter there are no settings: --queues.max" in process.output()

@@ -31,6 +31,14 @@ NAMED = 3
 PATIENCE = 60.0
 """Seconds after the start in which heartbeats of workers may not have arrived yet."""
 SENTINEL = "/sentinel/"
+WORKERS = "Workers"
+"""The subject of the verdict on workers."""
+NO_EVENTS, NO_ANSWER, NO_ANSWER_OF_SENTINELS = "no events are received", "no answer", "no answer of sentinels"
+NONE_ONLINE, NO_HEARTBEATS = "none is online", "stopped sending heartbeats"
+MEMORY, LONG, SOME_FAIL = "memory", "long", "some fail"
+"""Reasons that the daily checklist of ``check`` contains too, in its own words."""
+SEPARATOR = "; "
+"""What is between the reasons of one verdict."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +94,7 @@ class _Verdict:
         found = [state for state, reasons in self._reasons.items() if reasons]
         if not found:
             return Health(self._subject, "ok")
-        return Health(self._subject, found[0], "; ".join(chain.from_iterable(self._reasons.values())))
+        return Health(self._subject, found[0], SEPARATOR.join(chain.from_iterable(self._reasons.values())))
 
 
 def judge(scene: Scene) -> list[Health]:
@@ -100,7 +108,7 @@ def _judge_stream(scene: Scene) -> Health:
     closed = _closed_stream(scene)
     if closed:
         state: State = "unknown" if closed.state == "starting" else "critical"
-        verdict.add(state, f"no events are received: {closed.detail}")
+        verdict.add(state, f"{NO_EVENTS}: {closed.detail}")
     last = numbers.one(internals.LAST_EVENT)
     if not closed and not last:
         verdict.add("unknown", "no event was received yet")
@@ -119,16 +127,16 @@ def _judge_stream(scene: Scene) -> Health:
 def _judge_servers(scene: Scene) -> Health:
     verdict = _Verdict("Redis")
     away = [server for server in scene.servers if not server.up]
-    verdict.add("critical", "no answer", (_why(server) for server in away if SENTINEL not in server.name))
-    verdict.add("warning", "no answer of sentinels", (_why(server) for server in away if SENTINEL in server.name))
-    verdict.add("critical", "no answer", _broker_away(scene))
+    verdict.add("critical", NO_ANSWER, (_why(server) for server in away if SENTINEL not in server.name))
+    verdict.add("warning", NO_ANSWER_OF_SENTINELS, (_why(server) for server in away if SENTINEL in server.name))
+    verdict.add("critical", NO_ANSWER, _broker_away(scene))
     if not scene.servers and scene.numbers.one(internals.BROKER_UP) is None:
         verdict.add("unknown", "no server was read yet")
     replicas = (server.name for server in scene.servers if server.read_only and is_written(server.name))
     verdict.add("critical", "read-only replicas, to which Celery can't write", replicas)
     for state in ("critical", "warning"):
         full = [server for server in scene.servers if server.memory.state == state]
-        verdict.add(state, "memory", (f"{server.name} {server.memory.used_ratio or 0:.0%} used" for server in full))
+        verdict.add(state, MEMORY, (f"{server.name} {server.memory.used_ratio or 0:.0%} used" for server in full))
     return verdict.give(scene)
 
 
@@ -141,19 +149,19 @@ def _broker_away(scene: Scene) -> list[str]:
 
 
 def _judge_workers(scene: Scene) -> Health:
-    verdict, lost = _Verdict("Workers"), [worker.name for worker in scene.workers if worker.state == "lost"]
+    verdict, lost = _Verdict(WORKERS), [worker.name for worker in scene.workers if worker.state == "lost"]
     if _closed_stream(scene):
-        verdict.add("unknown", "no events are received")
+        verdict.add("unknown", NO_EVENTS)
     elif not _online(scene):
         early = scene.uptime < PATIENCE and not lost
         # As in the alert: an application that was scaled to zero and has nothing to do needs no worker.
         has_work = bool(lost) or any(queue.length or queue.incoming for queue in scene.queues)
         if has_work and not early:
-            verdict.add("critical", "none is online")
+            verdict.add("critical", NONE_ONLINE)
         else:
             verdict.add("unknown", "no heartbeat was received yet" if early else "none is online, and no message waits")
     # As in the alert: lost workers that were replaced do not matter.
-    verdict.add("warning", "stopped sending heartbeats", lost if scene.lacks_workers or not _online(scene) else ())
+    verdict.add("warning", NO_HEARTBEATS, lost if scene.lacks_workers or not _online(scene) else ())
     silent = (worker.name for worker in scene.workers if worker.sends_events is False)
     verdict.add("warning", "send no task events (-E)", silent)
     allowed = threshold("CeleryWorkerClockSkew", "seconds")
@@ -169,7 +177,7 @@ def _judge_queues(scene: Scene) -> Health:
     alone = (queue.name for queue in queues if queue.verdict == "critical")
     verdict.add("critical", "messages and no consumer", alone)
     long = (f"{queue.name} {queue.length:,.0f}" for queue in queues if is_long(queue.length, queue.length_threshold))
-    verdict.add("warning", "long", long)
+    verdict.add("warning", LONG, long)
     old = (queue.name for queue in queues if is_old(queue.oldest_age_seconds, queue.wait_threshold_seconds))
     verdict.add("warning", "old messages", old)
     if unacked and unacked.overdue:
@@ -180,12 +188,12 @@ def _judge_queues(scene: Scene) -> Health:
 def _judge_tasks(scene: Scene) -> Health:
     verdict = _Verdict("Tasks")
     if _closed_stream(scene):
-        verdict.add("unknown", "no events are received")
+        verdict.add("unknown", NO_EVENTS)
     elif not scene.tasks:
         verdict.add("unknown", "no event of a task was received yet")
     in_a_row = [(task.name, task.consecutive_failures) for task in scene.tasks if is_failing(task.consecutive_failures)]
     verdict.add("critical", "fail every time", (f"{name} {count:,.0f} times" for name, count in in_a_row))
-    words: dict[State, str] = {"critical": "many fail", "warning": "some fail"}
+    words: dict[State, str] = {"critical": "many fail", "warning": SOME_FAIL}
     for state, what in words.items():
         failing = (
             f"{task.name} {task.recent.failure_ratio:.0%}"

@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Answer the daily checklist from the report of a running exporter: workers, queues, success, memory, errors.
 
-Input: a report. Output: findings. Pure functions; the report comes from ``cli.top.source``.
+The verdicts of the status page follow, if they are not good and the checklist has not reported their reasons. Input: a
+report. Output: findings. Pure functions; the report comes from ``cli.top.source``.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from celery_redis_exporter.cli.check import rows
-from celery_redis_exporter.cli.check.finding import Finding
-from celery_redis_exporter.records.report import QueueStatus, Report
+from celery_redis_exporter.cli.check.finding import LEVELS, Finding
+from celery_redis_exporter.records.report import Health, QueueStatus, Report
+from celery_redis_exporter.status import health
 from celery_redis_exporter.status.format import say_bytes, say_count, say_duration, say_share
 
 MOST_WAITING = 10
@@ -19,16 +21,44 @@ MOST_MEMORY = 0.7
 """Share of its memory limit that a server may use."""
 SHOWN = 5
 """Number of names in one line."""
+SAME = {
+    health.NO_EVENTS: {rows.DAILY_NOT_READ.code},
+    health.NO_ANSWER: {rows.DAILY_SERVER_DOWN.code, rows.DAILY_NOT_READ.code},
+    health.NO_ANSWER_OF_SENTINELS: {rows.DAILY_SERVER_DOWN.code},
+    health.NONE_ONLINE: {rows.DAILY_WORKERS_LOST.code},
+    health.NO_HEARTBEATS: {rows.DAILY_WORKERS_LOST.code},
+    health.MEMORY: {rows.DAILY_MEMORY_HIGH.code},
+    health.LONG: {rows.DAILY_QUEUES_LONG.code},
+    health.SOME_FAIL: {rows.DAILY_FAILING.code},
+}
+"""Codes of the findings that report the same as a reason of a verdict."""
 
 
 def daily_findings(report: Report, application: str = "") -> Iterator[Finding]:
     """Yield the answers to the checklist. ``application`` is in the subject of each, if there are several."""
     place = f"{application} " if application else ""
-    yield from _workers(report, f"{place}workers")
-    yield from _queues(report.queues, f"{place}queues")
-    yield from _success(report, f"{place}tasks")
-    yield from _memory(report, f"{place}redis")
-    yield from _errors(report, f"{place}errors")
+    found = [
+        *_workers(report, f"{place}workers"),
+        *_queues(report.queues, f"{place}queues"),
+        *_success(report, f"{place}tasks"),
+        *_memory(report, f"{place}redis"),
+        *_errors(report, f"{place}errors"),
+    ]
+    yield from found
+    levels = {finding.code: LEVELS.index(finding.level) for finding in found}
+    for verdict in report.health:
+        row = {"critical": rows.DAILY_CRITICAL, "warning": rows.DAILY_WARNING}.get(verdict.state)
+        if row is not None and not _is_reported(verdict, LEVELS.index(row.level), levels):
+            yield row.found(f"{place}{verdict.subject.lower()}", verdict.reason)
+
+
+def _is_reported(verdict: Health, level: int, reported: Mapping[str, int]) -> bool:
+    """Return whether findings of this level or a worse one contain every reason of a verdict.
+
+    ``reported`` are levels of findings by code.
+    """
+    reasons = (reason.partition(": ")[0] for reason in verdict.reason.split(health.SEPARATOR))
+    return all(any(reported.get(code, -1) >= level for code in SAME.get(reason, ())) for reason in reasons)
 
 
 def _workers(report: Report, subject: str) -> Iterator[Finding]:
@@ -40,8 +70,8 @@ def _workers(report: Report, subject: str) -> Iterator[Finding]:
         yield row.found(subject, f"{len(online)} online; lost: {_name_some(lost)}")
     elif online:
         yield rows.DAILY_WORKERS_ONLINE.found(subject, f"{len(online)} online, none is lost")
-    else:
-        yield rows.DAILY_UNKNOWN.found(subject, "no worker has sent an event yet")
+    elif all(verdict.state != "critical" for verdict in report.health if verdict.subject == health.WORKERS):
+        yield rows.DAILY_UNKNOWN.found(subject, "no worker is online")
 
 
 def _queues(queues: Sequence[QueueStatus], subject: str) -> Iterator[Finding]:

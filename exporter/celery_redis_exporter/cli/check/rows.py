@@ -304,6 +304,14 @@ DAILY_MISSED = FindingRow(
     "daily-missed", "note", "executions were not observed, so that counts of tasks are too low",
     "the exporter or its connection was down; celery_worker_events_missed_total has them by worker",
 )  # fmt: skip
+DAILY_CRITICAL = FindingRow(
+    "daily-critical", "fail", "the status page shows something as critical that no line above reports",
+    "an alert fires if it lasts for some minutes; alerts/runbooks.md has the remedies",
+)  # fmt: skip
+DAILY_WARNING = FindingRow(
+    "daily-warning", "warn", "the status page warns of something that no line above reports",
+    "an alert fires if it lasts for some minutes; alerts/runbooks.md has the remedies",
+)  # fmt: skip
 DAILY_UNKNOWN = FindingRow(
     "daily-unknown", "note", "the exporter can't tell, because it received nothing about it yet",
     "it started a moment ago, or nothing happens",
@@ -326,5 +334,5 @@ ROWS: tuple[FindingRow, ...] = (
     CONSUMED, OTHER_SEPARATOR, UNCONSUMED, CONSUMERS_UNKNOWN,
     DAILY_WORKERS_ONLINE, DAILY_WORKERS_LOST, DAILY_WORKERS_REPLACED, DAILY_QUEUES_SHORT, DAILY_QUEUES_LONG,
     DAILY_SUCCESS, DAILY_FAILING, DAILY_MEMORY_LOW, DAILY_MEMORY_HIGH, DAILY_SERVER_DOWN, DAILY_NO_ERRORS, DAILY_ERRORS,
-    DAILY_NOT_READ, DAILY_MISSED, DAILY_UNKNOWN,
+    DAILY_NOT_READ, DAILY_MISSED, DAILY_CRITICAL, DAILY_WARNING, DAILY_UNKNOWN,
 )  # fmt: skip

@@ -181,7 +181,7 @@ WORKERS = Table("workers", "Workers", (
     Column("missed", "Missed", attrgetter("events_missed"), _missed, 5, "executions whose events did not arrive"),
     words("queues", "Queues", attrgetter("queues"), 3),
 ), attrgetter("workers"), lambda row: (row.name, *row.queues), "state",
-    "No worker has sent an event yet. Start workers with -E.", _judge_worker)  # fmt: skip
+    "No worker is online. Start workers with -E.", _judge_worker)  # fmt: skip
 
 QUEUES = Table("queues", "Queues", (
     name("Queue"),

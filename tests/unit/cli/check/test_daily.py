@@ -10,6 +10,7 @@ from celery_redis_exporter.records.report import (
     Check,
     Clients,
     ExporterStatus,
+    Health,
     Memory,
     QueueStatus,
     Recent,
@@ -31,8 +32,9 @@ def report(**parts: Any) -> Report:  # noqa: ANN401 -- fields of Report
         "redis": [],
         "checks": [],
         "exporter": ExporterStatus(),
+        "health": [],
     }
-    return Report(version="1", time=0, uptime_seconds=900, window_seconds=900, health=[], **(empty | parts))
+    return Report(version="1", time=0, uptime_seconds=900, window_seconds=900, **(empty | parts))
 
 
 def task(name: str, ended: float, failure_ratio: float | None, failure: float = 0) -> TaskStatus:
@@ -91,3 +93,70 @@ def test_the_worst_is_named_first() -> None:
     (found,) = [one for one in daily_findings(report(tasks=tasks), "shop") if one.code == "daily-failing"]
     text = "56.5 % of 62 executions of the last 15 min succeeded: often 50 % of 50 failed, rare 100 % of 2 failed"
     assert ("shop tasks", text) == (found.subject, found.text)
+
+
+def verdicts(*health: Health, **parts: Any) -> list[tuple[str, str, str]]:  # noqa: ANN401 -- fields of Report
+    """Return level, subject and text of the findings that are not of the checklist itself."""
+    found = daily_findings(report(health=list(health), **parts))
+    return [(one.level, one.subject, one.text) for one in found if one.code in {"daily-critical", "daily-warning"}]
+
+
+NONE_ONLINE = Health("Workers", "critical", "none is online")
+
+
+def test_a_verdict_of_the_status_page_is_a_finding() -> None:
+    """What the page shows as critical fails, what it warns of is a warning, and anything else is no finding."""
+    saving = Health("Redis", "critical", "can't save their data: broker")
+    behind = Health("Event stream", "warning", "the exporter falls behind: events wait in Redis")
+    found = verdicts(
+        behind, saving, Health("Tasks", "unknown", "no event"), Health("Queues", "ok"), redis=[server(0.1)]
+    )
+    assert [("warn", "event stream", behind.reason), ("fail", "redis", saving.reason)] == found
+
+
+def test_workers_that_stopped_are_missed_while_messages_wait() -> None:
+    """Without a worker the checklist fails if messages wait, and does not say that it knows nothing."""
+    queue = QueueStatus(name="q", length=1)
+    assert [("fail", "workers", "none is online")] == verdicts(NONE_ONLINE, queues=[queue])
+    unknown = [one for one in daily_findings(report(health=[NONE_ONLINE])) if one.code == "daily-unknown"]
+    assert "workers" not in {one.subject for one in unknown}
+
+
+def test_no_worker_and_no_work_is_unknown() -> None:
+    """An application that is scaled to zero may have had workers, so the finding does not deny it."""
+    idle = Health("Workers", "unknown", "none is online, and no message waits")
+    first = next(daily_findings(report(health=[idle])))
+    assert ("daily-unknown", "no worker is online") == (first.code, first.text)
+
+
+@pytest.mark.parametrize(
+    ("health", "parts"),
+    [
+        (Health("Workers", "critical", "none is online; stopped sending heartbeats: b@h"), {"workers": [LOST]}),
+        (Health("Workers", "warning", "stopped sending heartbeats: b@h"), {"workers": [LOST]}),
+        (Health("Redis", "critical", "no answer: broker (refused)"), {"redis": [server(None, up=False)]}),
+        (Health("Redis", "warning", "memory: broker 85% used"), {"redis": [server(0.85)]}),
+        (Health("Queues", "warning", "long: q 2,000"), {"queues": [QueueStatus(name="q", length=2000)]}),
+        (Health("Tasks", "warning", "some fail: t 30%"), {"tasks": [task("t", 10, 0.3)]}),
+        (Health("Event stream", "critical", "no events are received: x"), {"checks": [Check("Events", "failed", "x")]}),
+    ],
+)
+def test_nothing_is_reported_twice(health: Health, parts: dict[str, Any]) -> None:
+    """A verdict is left out if the checklist has reported all of its reasons."""
+    assert [] == verdicts(health, **parts)
+
+
+@pytest.mark.parametrize(
+    ("health", "parts"),
+    [
+        (Health("Redis", "critical", "memory: broker 99% used"), {"redis": [server(0.99)]}),
+        (
+            Health("Redis", "critical", "no answer: a (b); can't save their data: c"),
+            {"redis": [server(None, up=False)]},
+        ),
+        (Health("Queues", "critical", "messages and no consumer: q"), {"queues": [QueueStatus(name="q", length=99)]}),
+    ],
+)
+def test_a_worse_verdict_is_reported_too(health: Health, parts: dict[str, Any]) -> None:
+    """A verdict is a finding if one of its reasons is missing in the checklist, or is only a warning there."""
+    assert [("fail", health.subject.lower(), health.reason)] == verdicts(health, **parts)
