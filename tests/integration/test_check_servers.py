@@ -15,6 +15,7 @@ from tests.integration.checks import ANY_PORT, SOUND, apply_remedy, check_quickl
 from tests.integration.conftest import Programs
 from tests.integration.faulty_network import FaultyNetwork
 from tests.integration.processes import free_port
+from tests.integration.redis_servers import RedisServer
 from tests.integration.sentinel_servers import SentinelSet
 from tests.support.certificates import Authority
 from tests.support.waiting import eventually
@@ -122,6 +123,32 @@ def test_a_broker_over_its_limit_refuses(programs: Programs) -> None:
     apply_remedy(refusing)
     server.command("LPUSH", "celery", "x")
     assert "redis-memory-refusing" not in check_quickly(programs, server.url())
+
+
+def test_a_broker_that_can_not_save_fails(programs: Programs) -> None:
+    """A broker that refuses writes after a failed dump fails the check, also for a user without CONFIG GET."""
+    server = programs.redis(options=(*SOUND, "--appendonly", "no", "--save", "3600 1"))
+    obstacle = server.folder / "dump.rdb"
+    obstacle.mkdir()  # a dump can't be renamed to the name of a folder
+    server.command("ACL", "SETUSER", "reader", "on", ">pw", "~*", "&*", "+@all", "-config")
+    server.command("BGSAVE")
+    eventually(lambda: refuses_writes(server))
+    urls = {server.url(): "are", server.url(user="reader", password="pw"): "may be"}
+    for url, effect in urls.items():
+        failed = check_quickly(programs, url)["redis-persistence-failed"]
+        assert ("fail", f"the last dump failed, and writes {effect} refused") == (failed["level"], failed["found"])
+    obstacle.rmdir()
+    server.command("SAVE")
+    assert "redis-persistence-failed" not in check_quickly(programs, server.url())
+
+
+def refuses_writes(server: RedisServer) -> bool:
+    """Return whether Redis refuses a write because it can't save."""
+    try:
+        server.command("LPUSH", "celery", "x")
+    except redis.ResponseError as error:
+        return "MISCONF" in str(error)
+    return False
 
 
 def test_a_replica_is_no_broker(programs: Programs) -> None:

@@ -205,11 +205,33 @@ def _persistence(facts: ServerFacts) -> Iterator[Advice]:
             "a restart of Redis loses every waiting and unacknowledged task",
             "CONFIG SET appendonly yes, and the same in redis.conf",
         )  # fmt: skip
+
+
+def _failed_saves(facts: ServerFacts) -> Iterator[Advice]:
+    """Advise on saves that failed. Redis refuses writes as ``writeCommandsDeniedByDiskError`` in server.c states."""
+    look = "look into Redis's log; most often the disk is full, or overcommit_memory is not 1"
+    refusal = f"{'no task can be published' if facts.is_broker else 'every write fails'} until it can save again"
     if facts.info.get("rdb_last_bgsave_status") == "err":
+        config = facts.config or {}
+        known, stops = "save" in config, config.get("stop-writes-on-bgsave-error")
+        refuses = not (stops == "no" or (known and not config["save"]))
+        certain = known and stops == "yes"
+        effect = "" if not refuses else f", and writes {'are' if certain else 'may be'} refused"
         yield Advice(
-            "critical", "persistence", "the last dump failed",
-            "Redis refuses writes while it can't save (stop-writes-on-bgsave-error): no task can be published",
-            "look into Redis's log; most often the disk is full, or overcommit_memory is not 1",
+            "critical", "persistence", f"the last dump failed{effect}",
+            f"Redis refuses writes while it can't save (stop-writes-on-bgsave-error): {refusal}" if refuses
+            else "what was written since the last successful dump is lost at a restart",
+            f"{look}. Then run BGSAVE",
+        )  # fmt: skip
+    if facts.info.get("aof_last_write_status") == "err" and facts.info.get("aof_enabled") == "1":
+        yield Advice(
+            "critical", "persistence", "the last write to the append-only file failed, and writes are refused",
+            f"Redis refuses writes while it can't append them to its file: {refusal}", look,
+        )  # fmt: skip
+    if facts.info.get("aof_last_bgrewrite_status") == "err":
+        yield Advice(
+            "critical", "persistence", "the last rewrite of the append-only file failed",
+            "the file grows until the disk is full, and then writes are refused", f"{look}. Then run BGREWRITEAOF",
         )  # fmt: skip
 
 
@@ -267,6 +289,6 @@ def _groups(facts: ServerFacts, *names: str) -> Iterator[tuple[DatabaseFacts, Gr
 
 
 RULES: tuple[Callable[[ServerFacts], Iterator[Advice]], ...] = (
-    _eviction_policy, _memory_limit, _persistence, _results_without_ttl, _results_kept_long, _big_results,
-    _big_messages, _orphan_replies, _stale_bindings, _fragmentation, _output_buffers, _unacknowledged,
+    _eviction_policy, _memory_limit, _persistence, _failed_saves, _results_without_ttl, _results_kept_long,
+    _big_results, _big_messages, _orphan_replies, _stale_bindings, _fragmentation, _output_buffers, _unacknowledged,
 )  # fmt: skip

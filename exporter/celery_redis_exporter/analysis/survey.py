@@ -38,7 +38,7 @@ from celery_redis_exporter.state.key_tallies import Estimate, KeyReading, bound,
 
 DEADLINE = 10.0
 """Seconds that a reply may take. It may be long, because no scrape waits for it."""
-PARAMETERS = ("save", "client-output-buffer-limit")
+PARAMETERS = ("save", "stop-writes-on-bgsave-error", "client-output-buffer-limit")
 TRACKED = 4
 """Groups that are counted for each one that is shown, because the largest ones are known only at the end."""
 TYPED = 5

@@ -57,6 +57,8 @@ def test_a_server_that_is_well_needs_no_advice() -> None:
         (server({"maxmemory": f"{MB}", "used_memory": f"{MB + 10}"}), "critical", "maxmemory", "SET maxmemory 2mb"),
         (server({"aof_enabled": "0"}), "warning", "persistence", "CONFIG SET appendonly yes"),
         (server({"rdb_last_bgsave_status": "err"}), "critical", "persistence", "look into Redis's log"),
+        (server({"aof_last_write_status": "err"}), "critical", "persistence", "look into Redis's log"),
+        (server({"aof_last_bgrewrite_status": "err"}), "critical", "persistence", "Then run BGREWRITEAOF"),
         (server({"mem_fragmentation_ratio": "1.8"}), "warning", "fragmentation", "activedefrag yes"),
         (server({"mem_fragmentation_ratio": "1.8", "mem_allocator": "libc"}), "warning", "fragmentation", "PURGE now"),
         (server({"client_output_buffer_limit_disconnections": "2"}), "warning", "client-output-buffer-limit",
@@ -116,6 +118,28 @@ def test_writes_are_refused_as_redis_refuses_them(changes: dict[str, str], *, re
     """Writes are refused over the limit with noeviction, without counting buffers, and never by a replica."""
     found = advise(server(changes))
     assert refuses == any("publishing is refused now" in advice.finding for advice in found)
+
+
+@pytest.mark.parametrize(
+    ("config", "effect"),
+    [
+        ({"save": "3600 1", "stop-writes-on-bgsave-error": "yes"}, ", and writes are refused"),
+        ({"save": "3600 1", "stop-writes-on-bgsave-error": "no"}, ""),
+        ({"save": "", "stop-writes-on-bgsave-error": "yes"}, ""),
+        ({"save": "3600 1"}, ", and writes may be refused"),
+        (None, ", and writes may be refused"),
+    ],
+)
+def test_a_failed_dump_stops_writes_as_redis_is_set(config: dict[str, str] | None, effect: str) -> None:
+    """A failed dump is reported without CONFIG, too, and writes are refused only if Redis has times to save at."""
+    for queues in ({"celery": 0}, {}):
+        (advice,) = advise(replace(server({"rdb_last_bgsave_status": "err"}, config), queues=queues))
+        assert f"the last dump failed{effect}" == advice.finding
+
+
+def test_an_append_only_file_that_is_off_is_not_written() -> None:
+    """A write that failed before the append-only file was switched off refuses nothing."""
+    assert [] == advise(server({"aof_last_write_status": "err", "aof_enabled": "0"}, {"save": "1 1"}))
 
 
 def test_what_is_not_known_is_not_advised() -> None:

@@ -99,8 +99,12 @@ MEMORY_REFUSING = FindingRow(
     "over the limit with maxmemory-policy noeviction every command that may need memory is an error (OOM)",
 )  # fmt: skip
 PERSISTENCE = FindingRow(
-    "redis-persistence", "warn", "nothing is written to disk, or the last dump failed",
+    "redis-persistence", "warn", "nothing is written to disk",
     "a restart of Redis loses every waiting task",
+)  # fmt: skip
+PERSISTENCE_FAILED = FindingRow(
+    "redis-persistence-failed", "fail", "the last dump, append or rewrite of the append-only file failed",
+    "while it can't save, Redis refuses writes, or loses them at a restart",
 )  # fmt: skip
 BUFFERS = FindingRow(
     "redis-buffers", "warn", "the output buffer of subscribers is too small, without a limit, or ran over",
@@ -322,7 +326,7 @@ ROWS: tuple[FindingRow, ...] = (
     WEB_FREE, WEB_TAKEN, WEB_DENIED, CERTIFICATE_VALID, CERTIFICATE_ENDS, CERTIFICATE_INVALID,
     REDIS_ANSWERS, BROKER_ANSWERS, *REASON_ROWS, BROKER_QUEUE_ABSENT, BROKER_QUEUE_DENIED,
     RIGHTS_GRANTED, RIGHTS_MISSING, INFO_DENIED, REPLY_ODD, VERSION_OLD, VERSION_UNKNOWN, REPLICA, READ_ONLY, SLOW,
-    EVICTION, MEMORY_UNLIMITED, MEMORY_FULL, MEMORY_REFUSING, PERSISTENCE, BUFFERS, FRAGMENTED,
+    EVICTION, MEMORY_UNLIMITED, MEMORY_FULL, MEMORY_REFUSING, PERSISTENCE, PERSISTENCE_FAILED, BUFFERS, FRAGMENTED,
     CLUSTER_FOUND, NODES_REFUSED, QUORUM,
     SUBSCRIBED, EVENTS_DENIED, EVENTS_BROKEN, EVENTS_UNREADABLE, EVENTS_ALL_UNREADABLE, OTHER_DATABASE, OTHER_PREFIX,
     EXPORTERS,

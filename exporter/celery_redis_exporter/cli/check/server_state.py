@@ -55,6 +55,8 @@ def _row(advice: Advice, facts: ServerFacts) -> FindingRow | None:
     if advice.subject == "maxmemory":
         full = rows.MEMORY_REFUSING if facts.refuses_writes else rows.MEMORY_FULL
         return full if facts.number("maxmemory") else rows.MEMORY_UNLIMITED
+    if advice.subject == "persistence" and advice.severity == "critical":
+        return rows.PERSISTENCE_FAILED
     return _ROWS.get(advice.subject)
 
 

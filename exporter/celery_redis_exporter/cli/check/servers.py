@@ -34,7 +34,7 @@ from celery_redis_exporter.sources.session import Session
 from celery_redis_exporter.sources.wire import Command
 from celery_redis_exporter.status.health import SENTINEL
 
-CONFIG = ("client-output-buffer-limit", "save")
+CONFIG = ("client-output-buffer-limit", "save", "stop-writes-on-bgsave-error")
 PINGS = 5
 SLOW = 0.05
 """Seconds of a PING above which scrapes and events are late."""

@@ -77,6 +77,15 @@ def test_results_may_be_evicted() -> None:
     assert [] == findings({"maxmemory_policy": "allkeys-lru"}, name="results")
 
 
+@pytest.mark.parametrize("field", ["rdb_last_bgsave_status", "aof_last_write_status", "aof_last_bgrewrite_status"])
+@pytest.mark.parametrize("name", ["broker", "results"])
+def test_a_failed_save_fails(field: str, name: str) -> None:
+    """A server that can't save fails the check, whether CONFIG is allowed or not."""
+    (found,) = findings({field: "err", "aof_enabled": "1"}, name=name)
+    assert ("redis-persistence-failed", "fail") == (found.code, found.level)
+    assert "look into Redis's log" in found.lines[0]
+
+
 def test_a_buffer_line_is_quoted_for_the_shell() -> None:
     """A value of several words is quoted as one argument."""
     (found,) = findings({}, {"client-output-buffer-limit": "normal 0 0 0 pubsub 1048576 524288 60"})
