@@ -76,6 +76,29 @@ def test_schedule_command_told_why_not(tmp_path: Path, arguments: tuple[str, ...
     assert 1 == found.stderr.count("\n")
 
 
+@pytest.mark.parametrize(
+    ("code", "app", "message"),
+    [
+        ("import os; os.environ['UNSET_VARIABLE']", "user", "can't be imported (KeyError: 'UNSET_VARIABLE')"),
+        ("raise RuntimeError('first\\nsecond')", "user", "can't be imported (RuntimeError: first second)"),
+        ("assert 1 == 2, 'wrong'", "user", "can't be imported (AssertionError: wrong)"),
+        ("app = undefined", "user", "can't be imported (NameError: name 'undefined' is not defined)"),
+        ("from celery import Celery; app = Celery(); app.config_from_object('no.settings')", "user",
+         "can't be imported (ModuleNotFoundError: No module named 'no')"),
+        ("def make_app(): pass", "user:make_app", "not a Celery application but of type function; assign"),
+        ("value = 3", "user:value", "not a Celery application but of type int; name the application"),
+        ("value = 3", "user:", "not a Celery application but of type module; name the application"),
+    ],
+)  # fmt: skip
+def test_schedule_command_reports_what_the_users_code_did(tmp_path: Path, code: str, app: str, message: str) -> None:
+    """Whatever the user's module raises, and whatever --app names, the command prints one line and exits with 2."""
+    (tmp_path / "user.py").write_text(f"{code}\n", encoding="utf-8")
+    found = run_schedule(tmp_path, f"--app={app}")
+    assert (2, "", 1) == (found.returncode, found.stdout, found.stderr.count("\n"))
+    assert f"--app {app}: " in found.stderr
+    assert message in found.stderr
+
+
 def test_schedule_command_reads_redbeat(tmp_path: Path, programs: Programs) -> None:
     """With RedBeat the entries are read from its Redis; without Redis or a scheduler's package the command fails."""
     server = programs.redis()

@@ -39,8 +39,8 @@ def read_schedule(app: str, scheduler: str | None = None) -> list[ScheduledTask]
     folder = str(Path.cwd())
     if folder not in sys.path:
         sys.path.insert(0, folder)
-    application = _find(app)
-    name = scheduler or application.conf.beat_scheduler
+    application, own = _find(app)
+    name = scheduler or own
     try:
         entries = [_read(entry) for entry in _entries(application, name)]
     except _user_errors() as error:
@@ -49,7 +49,7 @@ def read_schedule(app: str, scheduler: str | None = None) -> list[ScheduledTask]
             if isinstance(error, ImportError)
             else "run this where its database or server can be reached, with the settings of beat"
         )
-        cause = " ".join(f"{type(error).__name__}: {error}".split())
+        cause = _describe(error)
         raise ConfigError(f"--app {app}: the entries of its scheduler {name} can't be read ({cause}); {cure}") from None
     return sorted(entries, key=lambda entry: entry.entry)
 
@@ -94,30 +94,44 @@ def _user_errors() -> tuple[type[Exception], ...]:
 
     errors: list[type[Exception]] = [
         ImportError, AttributeError, SyntaxError, TypeError, ValueError, LookupError, OSError, RuntimeError,
-        CeleryError, KombuError, RedisError,
+        ArithmeticError, AssertionError, EOFError, NameError, CeleryError, KombuError, RedisError,
     ]  # fmt: skip
     for module, name in (
         ("django.db", "Error"),
         ("django.core.exceptions", "ImproperlyConfigured"),
         ("django.core.exceptions", "AppRegistryNotReady"),
         ("django.core.management.base", "CommandError"),
+        ("decouple", "UndefinedValueError"),
     ):
         found = getattr(sys.modules.get(module), name, None)
         errors += [found] if found else []
     return tuple(errors)
 
 
-def _find(app: str) -> Any:  # noqa: ANN401 -- celery ships no types
-    from celery.app.utils import find_app  # noqa: PLC0415 -- takes long, and the daemon never needs it
-    from celery.exceptions import CeleryError  # noqa: PLC0415 -- as above
+def _find(app: str) -> tuple[Any, str]:
+    """Return the application that ``app`` names, and its ``beat_scheduler``. Raises ConfigError."""
+    from celery import Celery  # noqa: PLC0415 -- takes long, and the daemon never needs it
+    from celery.app.utils import find_app  # noqa: PLC0415 -- as above
 
     try:
-        return find_app(app)
-    except (ImportError, AttributeError, SyntaxError, TypeError, ValueError, CeleryError) as error:
+        found = find_app(app)
+        if isinstance(found, Celery):
+            return found, found.conf.beat_scheduler  # This imports the module of its settings.
+    except _user_errors() as error:
         raise ConfigError(
-            f"--app {app}: can't be imported ({error}); run this where the application can be, "
-            "and name it as for celery --app, as in proj.celery"
+            f"--app {app}: can't be imported ({_describe(error)}); run this where the application starts, with its"
+            " environment variables and packages, and name it as for celery --app, as in proj.celery"
         ) from None
+    cure = "name the application, as in proj.celery:app"
+    if callable(found):
+        called = getattr(found, "__name__", "factory")
+        cure = f"assign what it returns to a name of its module, as in app = {called}(), and use that name"
+    raise ConfigError(f"--app {app}: is not a Celery application but of type {type(found).__name__}; {cure}")
+
+
+def _describe(error: Exception) -> str:
+    """Return the class and the message of an exception in one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 def _read(entry: Any) -> ScheduledTask:  # noqa: ANN401 -- its schedule is anything

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Conversion of beat_schedule to settings."""
 
+import sys
+from pathlib import Path
+
 import pytest
 
 from celery_redis_exporter.cli import schedule
@@ -39,3 +42,23 @@ def test_help(capsys: pytest.CaptureFixture[str]) -> None:
     """The help states what the output is for."""
     assert 0 == schedule.run(["--help"])
     assert "celery_task_expected_interval_seconds" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("code", "app", "message"),
+    [
+        ("{}['X']", "", r"can't be imported \(KeyError: 'X'\); run this where the application starts"),
+        ("1 / 0", "", r"can't be imported \(ZeroDivisionError: division by zero\)"),
+        ("def make_app(): pass", ":make_app", r"of type function; assign what it returns .* app = make_app\(\)"),
+        ("value = 3", ":value", "not a Celery application but of type int; name the application"),
+    ],
+)
+def test_what_the_users_code_does_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, app: str, message: str
+) -> None:
+    """An exception of the user's module, and a name of something else, are errors of the flag."""
+    (tmp_path / "users_code.py").write_text(f"{code}\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "users_code", raising=False)
+    with pytest.raises(ConfigError, match=f"^--app users_code{app}: .*{message}"):
+        schedule.run([f"--app=users_code{app}"])
