@@ -16,7 +16,7 @@ from tests.integration.conftest import Programs
 from tests.integration.faulty_network import FaultyNetwork
 from tests.integration.processes import free_port
 from tests.integration.redis_servers import RedisServer
-from tests.integration.sentinel_servers import SentinelSet
+from tests.integration.sentinel_servers import PASSWORD, SentinelSet
 from tests.support.certificates import Authority
 from tests.support.waiting import eventually
 
@@ -159,6 +159,22 @@ def test_a_replica_is_no_broker(programs: Programs) -> None:
     assert f"127.0.0.1:{master.port}" in found["redis-read-only"]["found"]
     assert "fail" == found["redis-read-only"]["level"]
     assert "redis-read-only" not in check_quickly(programs, master.url())
+
+
+def test_a_sentinel_is_no_broker(programs: Programs) -> None:
+    """A sentinel as a Redis server fails the check, and the flags of the finding lead to its master."""
+    master = programs.redis(options=SOUND)
+    with ExitStack() as ending:
+        sentinels = SentinelSet(programs.folder, (master,), 1)
+        ending.callback(sentinels.stop)
+        url = f"redis://:{PASSWORD}@127.0.0.1:{sentinels.sentinels[0].port}/0"
+        found = check_quickly(programs, url)
+        assert not {"redis-answers", "redis-rights-missing", "redis-memory-unlimited"} & found.keys()
+        broker, name = found["redis-sentinel"]["remedy"]
+        options = ("--broker-transport-options.sentinel-kwargs.password", PASSWORD)
+        found = check_quickly(programs, broker.partition("=")[2].replace("***@", ""), name, *options)
+    assert "redis-answers" in found
+    assert "redis-sentinel" not in found
 
 
 def test_a_slow_way_is_reported(programs: Programs) -> None:

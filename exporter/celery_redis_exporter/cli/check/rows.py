@@ -78,6 +78,10 @@ READ_ONLY = FindingRow(
     "Celery can't write to it, for instance after a failover: settings should name the master, or the sentinels that"
     " monitor it",
 )  # fmt: skip
+SENTINEL = FindingRow(
+    "redis-sentinel", "fail", "the URL of the broker or result backend names a sentinel",
+    "a sentinel stores no data; with sentinel:// and master_name it is queried for the master",
+)  # fmt: skip
 SLOW = FindingRow(
     "redis-slow", "warn", "the fastest of five PINGs took more than 50 ms",
     "a slow network, or a server that is blocked by slow commands, swap or the start of a dump",
@@ -325,7 +329,8 @@ ROWS: tuple[FindingRow, ...] = (
     SETTINGS_READ, SETTINGS_NOTED, SETTINGS_WRONG,
     WEB_FREE, WEB_TAKEN, WEB_DENIED, CERTIFICATE_VALID, CERTIFICATE_ENDS, CERTIFICATE_INVALID,
     REDIS_ANSWERS, BROKER_ANSWERS, *REASON_ROWS, BROKER_QUEUE_ABSENT, BROKER_QUEUE_DENIED,
-    RIGHTS_GRANTED, RIGHTS_MISSING, INFO_DENIED, REPLY_ODD, VERSION_OLD, VERSION_UNKNOWN, REPLICA, READ_ONLY, SLOW,
+    RIGHTS_GRANTED, RIGHTS_MISSING, INFO_DENIED, REPLY_ODD, VERSION_OLD, VERSION_UNKNOWN, REPLICA, READ_ONLY, SENTINEL,
+    SLOW,
     EVICTION, MEMORY_UNLIMITED, MEMORY_FULL, MEMORY_REFUSING, PERSISTENCE, PERSISTENCE_FAILED, BUFFERS, FRAGMENTED,
     CLUSTER_FOUND, NODES_REFUSED, QUORUM,
     SUBSCRIBED, EVENTS_DENIED, EVENTS_BROKEN, EVENTS_UNREADABLE, EVENTS_ALL_UNREADABLE, OTHER_DATABASE, OTHER_PREFIX,

@@ -6,6 +6,7 @@ of ``analysis.advice``; this module adds a code, and a line that can be pasted.
 """
 
 import re
+import shlex
 from collections.abc import Iterator, Mapping
 
 from celery_redis_exporter.analysis.advice import Advice, advise
@@ -14,11 +15,18 @@ from celery_redis_exporter.catalog.server_fields import product_of, read_version
 from celery_redis_exporter.cli.check import rows
 from celery_redis_exporter.cli.check.finding import Finding, FindingRow
 from celery_redis_exporter.cli.check.place import Place
+from celery_redis_exporter.decode.redis_fields import split_parts
 from celery_redis_exporter.status.health import SENTINEL
 
 OLDEST = (6, 2)
 FLAGS = {"broker": "--broker-url", "results": "--result-backend-url"}
 """Flags by the names of servers that Celery writes to. Any other server may be a replica."""
+MASTER_FLAGS = {
+    "broker": "--broker-transport-options.master-name",
+    "results": "--result-backend-transport-options.master-name",
+}
+_MASTER = re.compile(r"master\d+")
+"""Fields of a sentinel's INFO, one for each master."""
 _COMMAND = re.compile(r"(?:CONFIG SET|MEMORY PURGE)(?: [\w-]+ (?:\"[^\"]*\"|[\w.]+))?(?=,| now|$)")
 _ROWS: Mapping[str, FindingRow] = {
     "eviction": rows.EVICTION,
@@ -32,6 +40,9 @@ def state_findings(name: str, place: Place, info: Mapping[str, str], config: Map
     """Yield the findings about a server that answers. ``name`` is its name in the settings."""
     subject = f"redis {name}"
     version, role = info.get("redis_version", "?"), info.get("role") or info.get("redis_mode") or "?"
+    if name in FLAGS and info.get("redis_mode") == "sentinel":
+        yield _sentinel_finding(name, place, info)
+        return
     yield rows.REDIS_ANSWERS.found(subject, f"{place.shown} answers: {product_of(info)}, {role}")
     if not re.match(r"\d+\.\d", version):
         yield rows.VERSION_UNKNOWN.found(subject, f"redis_version is {version}", place.command("INFO", "server"))
@@ -49,6 +60,16 @@ def state_findings(name: str, place: Place, info: Mapping[str, str], config: Map
         row = _row(advice, facts)
         if row is not None:
             yield row.found(subject, advice.finding, _line(advice, place))._replace(cause=advice.reason)
+
+
+def _sentinel_finding(name: str, place: Place, info: Mapping[str, str]) -> Finding:
+    """Return the finding that a URL of Redis names a sentinel, with the flags that it should be."""
+    masters = [split_parts(value).get("name", "") for field, value in info.items() if _MASTER.fullmatch(field)]
+    master = masters[0] if len(masters) == 1 else "NAME"
+    lines = [f"{FLAGS[name]}={place.with_scheme('sentinel')}", f"{MASTER_FLAGS[name]}={shlex.quote(master)}"]
+    if len(masters) > 1:
+        lines.append(f"{place.command('SENTINEL', 'MASTERS')}  # shows the names of its masters")
+    return rows.SENTINEL.found(f"redis {name}", f"{place.shown} is a sentinel", *lines)
 
 
 def _row(advice: Advice, facts: ServerFacts) -> FindingRow | None:

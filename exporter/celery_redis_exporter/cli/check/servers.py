@@ -14,7 +14,7 @@ from celery_redis_exporter.brokers.redis_broker import RedisBroker, queue_keys
 from celery_redis_exporter.catalog.queues import QUEUE_LENGTH
 from celery_redis_exporter.catalog.redis_cluster import CLUSTER_STATE
 from celery_redis_exporter.catalog.sentinel import CKQUORUM_STATUS
-from celery_redis_exporter.catalog.server_fields import MODERN, read_version
+from celery_redis_exporter.catalog.server_fields import MODERN, mode_of, read_version
 from celery_redis_exporter.cli.check import rows
 from celery_redis_exporter.cli.check.checkup import Checkup
 from celery_redis_exporter.cli.check.finding import Finding
@@ -106,6 +106,8 @@ def _redis_findings(checkup: Checkup, scrape: ServerScrape) -> Iterator[Finding]
         yield unusable(subject, place, SourceError("moved", "the server is in cluster mode"))
     elif not nodes:
         yield from _answer_findings(subject, place, scrape.name, replies, in_cluster=in_cluster)
+    if scrape.name in FLAGS and isinstance(info, bytes) and mode_of(info) == "sentinel":
+        return  # It has no command for keys, which is not a matter of permissions.
     if seconds > SLOW:
         lines = place.command("--latency"), place.command("SLOWLOG", "GET", "10")
         yield rows.SLOW.found(subject, f"the fastest of {PINGS} PINGs took {1000 * seconds:.0f} ms", *lines)

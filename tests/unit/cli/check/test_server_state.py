@@ -67,6 +67,24 @@ def test_celery_needs_a_master(name: str, changes: dict[str, str], code: str, le
     assert "redis://m:1/0" in found.lines[0]
 
 
+@pytest.mark.parametrize(("names", "shown"), [(["orders"], "orders"), (["orders", "mails"], "NAME"), ([], "NAME")])
+@pytest.mark.parametrize(
+    ("server", "flags"),
+    [
+        ("broker", ["--broker-url", "--broker-transport-options.master-name"]),
+        ("results", ["--result-backend-url", "--result-backend-transport-options.master-name"]),
+    ],
+)
+def test_a_sentinel_is_no_server_for_celery(names: list[str], shown: str, server: str, flags: list[str]) -> None:
+    """A URL of Redis that names a sentinel fails, with the flags that query this sentinel for its master."""
+    masters = {f"master{place}": f"name={name},status=ok,address=a:1" for place, name in enumerate(names)}
+    info = {"redis_version": "7.2.4", "redis_mode": "sentinel", "sentinel_masters": "1", **masters}
+    (found,) = state_findings(server, PLACE, info, {})
+    assert ("redis-sentinel", "fail") == (found.code, found.level)
+    assert (f"{flags[0]}=sentinel://h:6379/0", f"{flags[1]}={shown}") == found.lines[:2]
+    assert ("SENTINEL MASTERS" in found.lines[-1]) == (len(names) > 1)
+
+
 def test_other_servers_may_be_replicas() -> None:
     """A replica that is only monitored is no problem."""
     assert [] == findings({"role": "slave"}, name="cache")
