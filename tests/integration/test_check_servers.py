@@ -208,6 +208,17 @@ def test_sentinels_without_a_quorum_are_reported(programs: Programs) -> None:
     assert "PASSWORD" not in json.dumps(found)
 
 
+def test_remedies_behind_sentinels_change_the_master(programs: Programs) -> None:
+    """A line that changes a server goes to the master, and not to the sentinel that is the first in the URL."""
+    master = programs.redis(options=("--appendonly", "yes"))
+    with ExitStack() as ending:
+        sentinels = SentinelSet(programs.folder, (master,), 1)
+        ending.callback(sentinels.stop)
+        arguments = (sentinels.url(), "--broker-transport-options", json.dumps(sentinels.options))
+        apply_remedy(check_quickly(programs, *arguments)["redis-memory-unlimited"])
+        assert "redis-memory-unlimited" not in check_quickly(programs, *arguments)
+
+
 def test_another_result_server_is_looked_at(programs: Programs) -> None:
     """Each server of the settings has separate findings, and a server of results may evict keys."""
     broker = programs.redis(options=SOUND)
