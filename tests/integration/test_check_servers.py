@@ -158,7 +158,9 @@ def test_a_replica_is_no_broker(programs: Programs) -> None:
     found = check_quickly(programs, replica.url())
     assert f"127.0.0.1:{master.port}" in found["redis-read-only"]["found"]
     assert "fail" == found["redis-read-only"]["level"]
-    assert "redis-read-only" not in check_quickly(programs, master.url())
+    (line,) = check_quickly(programs, replica.url(3))["redis-read-only"]["remedy"]
+    assert f"--broker-url={master.url(3)}" == line
+    assert "redis-read-only" not in check_quickly(programs, line.partition("=")[2])
 
 
 def test_a_sentinel_is_no_broker(programs: Programs) -> None:

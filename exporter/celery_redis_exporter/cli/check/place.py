@@ -8,7 +8,7 @@ REDISCLI_AUTH.
 import shlex
 from collections.abc import Collection
 from dataclasses import dataclass, replace
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
 from celery_redis_exporter.analysis.redis_cli import ANYBODY, identity_of, shown_user
 from celery_redis_exporter.settings import KombuTarget, RedisTarget
@@ -67,6 +67,16 @@ class Place:
     def with_scheme(self, scheme: str) -> str:
         """Return the URL with another scheme."""
         return f"{scheme}://{self.shown.partition('://')[2]}"
+
+    def at(self, host: str, port: str) -> str:
+        """Return the URL with another host and port. A socket has a database, but neither of them."""
+        parts = urlsplit(self.shown)
+        user, mark, _ = parts.netloc.rpartition("@")
+        place = f"{user}{mark}[{host}]:{port}" if ":" in host else f"{user}{mark}{host}:{port}"
+        if parts.scheme == "unix":
+            database = dict(parse_qsl(parts.query)).get("db", "0")
+            return urlunsplit(("redis", place, f"/{database}", "", ""))
+        return urlunsplit(parts._replace(netloc=place))
 
     def log_in(self) -> str:
         """Return the line that tries a password."""

@@ -49,9 +49,7 @@ def state_findings(name: str, place: Place, info: Mapping[str, str], config: Map
     elif read_version(info) < OLDEST:
         yield rows.VERSION_OLD.found(subject, f"Redis {version} is older than 6.2", place.command("INFO", "server"))
     if info.get("role") == "slave" and name in FLAGS:
-        master = f"{info.get('master_host', '?')}:{info.get('master_port', '?')}"
-        replica = rows.REPLICA if info.get("slave_read_only") == "0" else rows.READ_ONLY
-        yield replica.found(subject, f"it is a replica of {master}", f"{FLAGS[name]}=redis://{master}/0")
+        yield _replica_finding(name, place, info)
     if SENTINEL in name:  # it stores no data
         return
     queues = {"celery": 0} if name == "broker" else {}
@@ -60,6 +58,15 @@ def state_findings(name: str, place: Place, info: Mapping[str, str], config: Map
         row = _row(advice, facts)
         if row is not None:
             yield row.found(subject, advice.finding, _line(advice, place))._replace(cause=advice.reason)
+
+
+def _replica_finding(name: str, place: Place, info: Mapping[str, str]) -> Finding:
+    host, port = info.get("master_host", "?"), info.get("master_port", "?")
+    row = rows.REPLICA if info.get("slave_read_only") == "0" else rows.READ_ONLY
+    text = f"it is a replica of [{host}]:{port}" if ":" in host else f"it is a replica of {host}:{port}"
+    if place.shown.startswith("sentinel://"):  # The settings are right: a failover is going on, or has failed.
+        return row.found(f"redis {name}", text, place.command("INFO", "replication"))
+    return row.found(f"redis {name}", text, f"{FLAGS[name]}={place.at(host, port)}")
 
 
 def _sentinel_finding(name: str, place: Place, info: Mapping[str, str]) -> Finding:

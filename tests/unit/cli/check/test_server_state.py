@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The findings that check derives from what a Redis server reports."""
 
+from dataclasses import replace
+
 import pytest
 
 from celery_redis_exporter.cli.check.finding import Finding
@@ -65,6 +67,24 @@ def test_celery_needs_a_master(name: str, changes: dict[str, str], code: str, le
     (found,) = findings({"role": "slave", "master_host": "m", "master_port": "1"} | changes, name=name)
     assert (code, level) == (found.code, found.level)
     assert "redis://m:1/0" in found.lines[0]
+
+
+@pytest.mark.parametrize(
+    ("shown", "host", "line"),
+    [
+        ("redis://h:6379/3", "m", "--broker-url=redis://m:1/3"),
+        ("rediss://***@h:6379/2?ssl_cert_reqs=none", "m", "--broker-url=rediss://***@m:1/2?ssl_cert_reqs=none"),
+        ("redis://[::1]:6379/1", "fd00::2", "--broker-url=redis://[fd00::2]:1/1"),
+        ("unix:///run/redis.sock?db=4", "m", "--broker-url=redis://m:1/4"),
+        ("unix://***@/run/redis.sock?db=4", "m", "--broker-url=redis://***@m:1/4"),
+        ("sentinel://a:1;sentinel://b:2/0", "m", "redis-cli -h h -p 6379 INFO replication"),
+    ],
+)
+def test_the_url_of_the_master_is_that_of_the_replica(shown: str, host: str, line: str) -> None:
+    """Only the address in the URL changes; sentinels stay, because they name the next master."""
+    info = SOUND | {"role": "slave", "master_host": host, "master_port": "1"}
+    _, found = state_findings("broker", replace(PLACE, shown=shown), info, {})
+    assert (line,) == found.lines
 
 
 @pytest.mark.parametrize(("names", "shown"), [(["orders"], "orders"), (["orders", "mails"], "NAME"), ([], "NAME")])
