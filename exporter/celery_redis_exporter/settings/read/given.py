@@ -44,7 +44,7 @@ def flatten(tree: Mapping[Any, Any], above: Path = (), prefix: str = "") -> dict
         elif is_foreign(path):
             flat[path] = Given(value, prefix + ".".join(path))
         else:
-            raise ConfigError(f"{prefix}{'.'.join(path)}: no such setting{_suggest_key(path)}")
+            raise ConfigError(f"{prefix}{'.'.join(path)}: {_in_levels(path) or f'no such setting{_suggest_key(path)}'}")
     return flat
 
 
@@ -80,6 +80,16 @@ def nest(flat: Mapping[Path, Given]) -> dict[str, Any]:
 
 def _is_group(path: Path) -> bool:
     return any(known[: len(path)] == path and len(known) > len(path) for known in by_path())
+
+
+def _in_levels(path: Path) -> str:
+    """Return how to write a key that contains dots, if it names a setting or a group, else an empty string."""
+    *levels, last = path[-1].split(".")
+    whole = (*path[:-1], *levels, last)
+    if not levels or not (whole in by_path() or _is_group(whole) or is_foreign(whole)):
+        return ""
+    value = "{...}" if _is_group(whole) else "..."
+    return f"write it in levels, as in {''.join(f'{level}: {{' for level in levels)}{last}: {value}{'}' * len(levels)}"
 
 
 def _suggest_key(path: Path) -> str:
