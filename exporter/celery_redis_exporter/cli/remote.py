@@ -17,7 +17,7 @@ from celery_redis_exporter.errors import ConfigError, SourceError
 from celery_redis_exporter.records.report import Overview, Report
 from celery_redis_exporter.settings.read.text_file import read_text
 
-PATH = "/api/v1/status"
+PATH, METRICS = "/api/v1/status", "/metrics"
 TIMEOUT = 10.0
 FIRST_BYTES = 300
 """An overview has its applications within so many bytes; a report has none."""
@@ -44,7 +44,7 @@ class RemoteSource:
         parts = _split(command, url)
         self._secure = parts.scheme == "https"
         self._host, self._port = parts.hostname or "", parts.port
-        self._path = parts.path.rstrip("/").removesuffix(PATH) + PATH
+        self._path = parts.path.rstrip("/").removesuffix(PATH).removesuffix(METRICS) + PATH
         if application is not None:
             self._path += f"?{urlencode({'application': application})}"
         self._headers = {"Accept": "application/json", **_authorise(command, access)}

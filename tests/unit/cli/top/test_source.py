@@ -18,11 +18,13 @@ from celery_redis_exporter.settings import load
         ("localhost:9808", "http://localhost:9808", "/api/v1/status"),
         ("https://host/shop/", "https://host", "/shop/api/v1/status"),
         ("http://host/api/v1/status", "http://host", "/api/v1/status"),
+        ("http://host:9808/metrics", "http://host:9808", "/api/v1/status"),
+        ("https://host/shop/metrics/", "https://host", "/shop/api/v1/status"),
         ("http://[::1]:9808/", "http://[::1]:9808", "/api/v1/status"),
     ],
 )
 def test_addresses(url: str, name: str, path: str) -> None:
-    """The status is found below any prefix that a proxy adds, and its whole address works as well."""
+    """The status is found below any prefix that a proxy adds; its whole address and that of the metrics work, too."""
     source = RemoteSource("top", url, Access())
     assert (name, path) == (source.name, source._path)
 
