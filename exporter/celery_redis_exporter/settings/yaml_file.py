@@ -13,6 +13,9 @@ from celery_redis_exporter.errors import ConfigError
 from celery_redis_exporter.settings.read.text_file import read_text
 
 INVALID = "is not valid YAML; check indentation, colons and quotes"
+SECOND_DOCUMENT = "begins a second YAML document, which would not be read; remove the line ---, or use another file"
+ONE_DOCUMENT = "expected a single document in the stream"
+"""PyYAML's message about a file with several documents."""
 MERGE_TAG = "tag:yaml.org,2002:merge"
 
 
@@ -33,7 +36,7 @@ def read_yaml(name: str, written: str) -> Any:  # noqa: ANN401 -- YAML is anythi
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f"{name}:{mark.line + 1}: " if mark else f"{name}: "
-        raise ConfigError(f"{place}{INVALID}") from None
+        raise ConfigError(f"{place}{SECOND_DOCUMENT if error.context == ONE_DOCUMENT else INVALID}") from None
     except (yaml.YAMLError, ValueError, RecursionError):
         # PyYAML raises ValueError for dates that do not exist and similar values.
         raise ConfigError(f"{name}: {INVALID}") from None

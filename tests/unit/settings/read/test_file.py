@@ -51,6 +51,8 @@ def test_an_empty_file_changes_nothing(file: Path) -> None:
         ("queues:\n  names: [a\nlog: {}\n", ":3: is not valid YAML"),
         ("a: b: c\n", ":1: is not valid YAML"),
         ("\x00", ": is not valid YAML"),
+        ("queues: {max: 1}\n---\nlog: {}\n", ":2: begins a second YAML document, which would not be read; remove"),
+        ("---\nqueues: {max: 1}\n...\n---\n", ":4: begins a second YAML document"),
         ("- a\n", ": must be a mapping of settings"),
         ("queues: {nmes: [a]}\n", ": queues.nmes: no such setting; did you mean queues.names?"),
         ("queus: {}\n", ": queus: no such setting"),
