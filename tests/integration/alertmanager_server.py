@@ -99,6 +99,12 @@ class AlertmanagerServer:
             states.setdefault(alert["labels"]["alertname"], set()).add(alert["status"]["state"])
         return states
 
+    def suppressed(self) -> list[tuple[str, str]]:
+        """Return the inhibited alerts: the name and the application of each, in order."""
+        alerts = json.loads(self._ask("GET", "/api/v2/alerts")[1])
+        found = [alert["labels"] for alert in alerts if alert["status"]["state"] == "suppressed"]
+        return sorted((labels["alertname"], labels.get("application", "")) for labels in found)
+
     def send(self, alerts: Sequence[Mapping[str, Any]]) -> None:
         """Send alerts, as Prometheus does."""
         status, text = self._ask("POST", "/api/v2/alerts", json.dumps(list(alerts)))

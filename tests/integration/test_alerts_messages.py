@@ -172,6 +172,20 @@ def test_what_follows_is_not_said(post: Post) -> None:
     assert states | {"RedisConnectionsHigh": {"active"}, "CeleryExporterBug": {"active"}} == post.alertmanager.states()
 
 
+@pytest.mark.parametrize("name", ["CeleryExporterDown", "CeleryExporterAbsent"])
+def test_an_exporter_inhibits_its_own_applications(post: Post, name: str) -> None:
+    """An exporter with the label application inhibits alerts of that application, one without it those of its job."""
+    for application in ("shop", "billing"):
+        post.send("CeleryNoWorkersOnline", "critical", application=application)
+    post.send("RedisDown", "critical", redis="results@redis:6379")
+    post.send("CeleryNoWorkersOnline", "critical", job="other")
+    post.send(name, "critical", application="shop")
+    assert [("CeleryNoWorkersOnline", "shop")] == eventually(post.alertmanager.suppressed)
+    post.send(name, "critical")
+    of_job = [("CeleryNoWorkersOnline", "billing"), ("CeleryNoWorkersOnline", "shop"), ("RedisDown", "")]
+    eventually(lambda: post.alertmanager.suppressed() == of_job)
+
+
 def test_mail_is_readable(tmp_path: Path) -> None:
     """The HTML of the e-mail lists firing and resolved alerts, with their markup escaped."""
     now = dt.datetime(2026, 1, 1, tzinfo=dt.UTC).isoformat()
