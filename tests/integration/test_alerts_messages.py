@@ -181,9 +181,34 @@ def test_an_exporter_inhibits_its_own_applications(post: Post, name: str) -> Non
     post.send("CeleryNoWorkersOnline", "critical", job="other")
     post.send(name, "critical", application="shop")
     assert [("CeleryNoWorkersOnline", "shop")] == eventually(post.alertmanager.suppressed)
-    post.send(name, "critical")
+    post.send(name, "critical", instance="b:9808")
     of_job = [("CeleryNoWorkersOnline", "billing"), ("CeleryNoWorkersOnline", "shop"), ("RedisDown", "")]
     eventually(lambda: post.alertmanager.suppressed() == of_job)
+
+
+def test_an_exporter_of_several_targets_is_reported_once(post: Post) -> None:
+    """The alert about a process inhibits those about the targets of its applications, not those of other exporters."""
+    for application, instance in (("billing", "b:9808"), ("crm", "a:9808"), ("shop", "a:9808")):
+        post.send("CeleryExporterDown", "critical", application=application, instance=instance)
+    post.send("CeleryExporterDown", "critical", instance="a:9808")
+    inhibited = [("CeleryExporterDown", "crm"), ("CeleryExporterDown", "shop")]
+    eventually(lambda: post.alertmanager.suppressed() == inhibited)
+
+
+def test_a_shared_broker_inhibits_alerts_of_its_applications(post: Post) -> None:
+    """If a server of several applications is down or refuses writes, dependent alerts of them are inhibited."""
+    for application in ("billing", "shop"):
+        post.send("CeleryBrokerDown", "critical", application=application, transport="redis")
+        post.send("CeleryQueueStalled", "critical", application=application, job="other", queue="mail")
+        post.send("CeleryTaskFailing", "critical", application=application, job="other", task="shop.pay")
+    post.send("RedisDown", "critical", redis="broker@main")
+    down = [("CeleryBrokerDown", "billing"), ("CeleryBrokerDown", "shop")]
+    eventually(lambda: post.alertmanager.suppressed() == down)
+    post.send("RedisReadOnly", "critical", redis="results@main", job="other")
+    post.send("RedisReadOnly", "critical", redis="broker@main", job="other", cluster="other")
+    post.send("RedisReadOnly", "critical", redis="broker@main", job="other")
+    stalled = [("CeleryQueueStalled", "billing"), ("CeleryQueueStalled", "shop")]
+    eventually(lambda: post.alertmanager.suppressed() == [*down, *stalled])
 
 
 def test_mail_is_readable(tmp_path: Path) -> None:

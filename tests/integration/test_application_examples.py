@@ -124,7 +124,7 @@ def test_each_application_is_a_target(programs: Programs) -> None:
     tree = yaml_text.parse(text.replace("localhost:9808", f"127.0.0.1:{exporter.port}").replace("15s", "1s"))
     del tree["rule_files"]
     prometheus = programs.prometheus(yaml.safe_dump(tree))
-    up = 'up{job="celery"}'
+    up = 'up{job="celery", application!=""}'
     wanted = {"shop": 1.0, "billing": 1.0, "crm": 0.0}
     eventually(lambda: wanted == {row["application"]: value for row, value in prometheus.query(up)})
     eventually(lambda: 20 == prometheus.value("sum(celery_tasks_sent_total)"))
@@ -132,6 +132,9 @@ def test_each_application_is_a_target(programs: Programs) -> None:
     assert [] == prometheus.query('{exported_application!=""}')
     assert 1 == eventually(lambda: prometheus.value("count(celery_exporter_build_info)"))
     shared = prometheus.query(f'redis_up{{redis="broker@localhost:{site.server.port}"}}')
-    assert ["celery-exporter"] == [row["job"] for row, _ in shared]
-    both = 'count by (__name__) ({job="celery-exporter", application!=""})'
-    assert [] == prometheus.query(both)
+    # The job of the applications, so that alerts about the server inhibit theirs.
+    assert [("celery", None)] == [(row["job"], row.get("application")) for row, _ in shared]
+    assert 1 == prometheus.value('up{job="celery", application=""}')
+    of_process = 'count({job="celery", application="", __name__!~"up|scrape_.+"})'
+    kept = 'scrape_samples_post_metric_relabeling{job="celery", application=""}'
+    eventually(lambda: prometheus.value(of_process) == prometheus.value(kept) is not None)
