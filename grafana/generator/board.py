@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from celery_redis_exporter.alerts.links import dashboard_uid
 from grafana.generator import theme
 from grafana.generator.panel import DATASOURCE, Panel
-from grafana.generator.promql import SCOPE, SCOPE_OF_PROCESS, VARIABLES
+from grafana.generator.promql import SCOPE, SCOPE_OF_PROCESS, SCOPE_OF_SHARED, VARIABLES
 from grafana.generator.sdk import AnnotationQuery, DashboardLink, dashboard, prometheus
 
 TAG = "celery-redis-exporter"
 COLUMNS = 24
 ALERTS = 'alertstate="firing", alertname=~"(Celery|Redis).+", alertname!="CeleryWatchdog"'
-FIRING = f"ALERTS{{{ALERTS}, {SCOPE}}}"
+FIRING = f"ALERTS{{{ALERTS}, {SCOPE_OF_SHARED}}}"
 OWN_PROCESS = f"and on (cluster, namespace, job, instance) celery_exporter_build_info{{{SCOPE_OF_PROCESS}}}"
 """Narrows a metric that every process has down to the exporter."""
 SOURCES = {
@@ -29,7 +29,7 @@ SOURCES = {
     "queue": ("Queue", f'{{__name__=~"celery_queue_length|celery_tasks_received_total", {SCOPE}}}'),
     "task": ("Task", f"celery_tasks_received_total{{{SCOPE}}}"),
     "worker": ("Worker", f"celery_worker_up{{{SCOPE}}}"),
-    "redis": ("Redis", f"redis_up{{{SCOPE}}}"),
+    "redis": ("Redis", f"redis_up{{{SCOPE_OF_SHARED}}}"),
 }
 """Where the values of each variable come from: metrics that are there before the first worker is."""
 
@@ -76,7 +76,7 @@ class Board:
 
 def firing(*severities: str) -> str:
     """Select the alerts of this project that fire and are as severe as that."""
-    return f'ALERTS{{severity=~"{"|".join(severities)}", {ALERTS}, {SCOPE}}}'
+    return f'ALERTS{{severity=~"{"|".join(severities)}", {ALERTS}, {SCOPE_OF_SHARED}}}'
 
 
 def link(title: str, name: str, *labels: str) -> DashboardLink:
@@ -185,7 +185,7 @@ def _annotations() -> list[dashboard.AnnotationQuery]:
         step="30s",
     )
     # A value that is a time stamp puts one mark where the exporter started, instead of one for each sample.
-    started = f"process_start_time_seconds{{{SCOPE}}} * 1000 {OWN_PROCESS}"
+    started = f"process_start_time_seconds{{{SCOPE_OF_SHARED}}} * 1000 {OWN_PROCESS}"
     starts = AnnotationQuery(
         name="Exporter starts",
         datasource=DATASOURCE,

@@ -29,6 +29,8 @@ OF_PROCESS = ("up", "celery_exporter_build_info", "process_", "python_", "scrape
 """Beginnings of metrics that a process has once, so that they lack the label of an application."""
 SCOPE = ", ".join(f'{label}=~"${label}"' for label in VARIABLES)
 SCOPE_OF_PROCESS = ", ".join(f'{label}=~"${label}"' for label in VARIABLES if label not in OF_SERIES)
+SCOPE_OF_SHARED = SCOPE.replace("$application", "$application|")
+"""Also matches series without the label application: those of servers and processes that several applications share."""
 OF_TASK = ("task", "queue")
 BEFORE_PROMETHEUS = "40y"
 NO_BROKER = 'redis!~"broker(@.+)?"'
@@ -99,7 +101,8 @@ class Scope:
             matchers = [SCOPE_OF_PROCESS]
         else:
             own = identity(name)
-            matchers = [SCOPE, *(f'{label}=~"${label}"' for label in self.labels if label in own)]
+            scope = SCOPE_OF_SHARED if "redis" in own else SCOPE
+            matchers = [scope, *(f'{label}=~"${label}"' for label in self.labels if label in own)]
             only_ours = "redis" if name.startswith("redis_") else GUARDED.get(name)
             matchers += [f'{only_ours}!=""'] if only_ours else []
         text = f"{name}{{{', '.join([*matchers, *([where] if where else [])])}}}"

@@ -78,6 +78,11 @@ def parse(expr: str) -> promql.Expr:
     return promql.parse(fill_times(substitute(expr, {}), 15, 15, 3600))
 
 
+def is_about_redis(name: str) -> bool:
+    """Return whether a metric has the label of a Redis server."""
+    return name in CATALOG and any(label.name == "redis" for label in CATALOG[name].labels)
+
+
 def walk(value: Any) -> Iterator[tuple[str, Any]]:  # noqa: ANN401 -- JSON is anything
     """Yield every key with its value, at any depth."""
     if isinstance(value, dict):
@@ -371,10 +376,20 @@ def test_queries_stay_within_the_variables(target: Target) -> None:
     """Every selector is limited to the chosen clusters, namespaces, jobs, and to applications if it has that label."""
     values = {label: f"chosen-{label}" for label in GROUP_BY}
     for selector in selectors(promql.parse(fill_times(substitute(target.expr, values), 1, 1, 1))):
+        # A server that several applications share has no label application, and neither have alerts about it.
+        shared = is_about_redis(selector.name or "") or selector.name == "ALERTS"
+        wanted = values | ({label: f"{values[label]}|" for label in OF_SERIES} if shared else {})
         chosen = {(matcher.name, matcher.value) for matcher in matchers(selector)}
         process = (selector.name or "").startswith(OF_PROCESS)
         labels = [label for label in GROUP_BY if not (process and label in OF_SERIES)]
-        assert {(label, values[label]) for label in labels} <= chosen
+        assert {(label, wanted[label]) for label in labels} <= chosen
+
+
+@each_board
+def test_servers_of_several_applications_are_options(uid: str) -> None:
+    """The variable of servers has those of the chosen application, and those that several applications share."""
+    series, _ = queries_of_variables(boards()[uid]).get("redis", ("", ""))
+    assert not series or 'application=~"$application|"' in series
 
 
 @each_target
