@@ -3,7 +3,26 @@
 
 from celery_redis_exporter.alerts.rule import BY, TARGET, Alert, RuleGroup, once
 
-GONE = "up == 0 and on (@{target}, instance) last_over_time(celery_exporter_build_info[14d])"
+
+def _gone(matcher: str = "") -> str:
+    return f"up{matcher} == 0 and on (@{{target}}, instance) last_over_time(celery_exporter_build_info[14d])"
+
+
+def _missing(by: str, matcher: str, unless: str = "") -> str:
+    """Return the exporters of the last day of which none with the same labels ``by`` is left, if none is down."""
+    return (
+        f"(max by ({BY}) (last_over_time(celery_exporter_build_info{matcher}[1d]))"
+        f" unless on ({by}) (max by ({by}) (celery_exporter_build_info) or max by ({by}) ({_gone()})){unless})"
+    )
+
+
+GONE = _gone()
+APPLICATION, NO_APPLICATION = '{application!=""}', '{application=""}'
+FOR_ALL = (
+    f" unless on ({TARGET}) (max by ({TARGET}) (celery_exporter_build_info{NO_APPLICATION})"
+    f" or max by ({TARGET}) ({_gone(NO_APPLICATION)}))"
+)
+"""An exporter whose target has no label application can have replaced that of an application."""
 # A broker that is down says so itself; what follows from it must not fire for a moment when it returns.
 BROKER_ANSWERS = (
     'unless on (@{by}) (max by (@{by}) (redis_up{redis="broker"}) or max by (@{by}) (celery_exporter_broker_up)) == 0'
@@ -28,11 +47,11 @@ ALERTS = (
     ),
     Alert(
         "CeleryExporterAbsent", "critical",
-        f"(max by ({TARGET}) (last_over_time(celery_exporter_build_info[1d]))"
-        f" unless on ({TARGET}) (max by ({TARGET}) (celery_exporter_build_info) or max by ({TARGET}) ({GONE})))"
+        f"{_missing(BY, APPLICATION, FOR_ALL)} or {_missing(TARGET, NO_APPLICATION)}"
         f" or (absent_over_time(celery_exporter_build_info[1d]) unless on () ({GONE}))",
         "There is no exporter.",
-        "No target has celery_exporter_build_info{{ with $labels.job }}, and {{ . }} had one within a day{{ end }}:"
+        "No target has celery_exporter_build_info{{ with $labels.job }}, and {{ . }}"
+        "{{ with $labels.application }} ({{ . }}){{ end }} had one within a day{{ end }}:"
         " none is discovered.",
         wait="15m", panel="exporter",
     ),
