@@ -196,19 +196,14 @@ def test_an_exporter_of_several_targets_is_reported_once(post: Post) -> None:
 
 
 def test_a_shared_broker_inhibits_alerts_of_its_applications(post: Post) -> None:
-    """If a server of several applications is down or refuses writes, dependent alerts of them are inhibited."""
+    """If a server of several applications is down, that its applications have no broker is inhibited, nothing else."""
     for application in ("billing", "shop"):
         post.send("CeleryBrokerDown", "critical", application=application, transport="redis")
         post.send("CeleryQueueStalled", "critical", application=application, job="other", queue="mail")
-        post.send("CeleryTaskFailing", "critical", application=application, job="other", task="shop.pay")
+    post.send("RedisReadOnly", "critical", redis="broker@main", job="other")
     post.send("RedisDown", "critical", redis="broker@main")
     down = [("CeleryBrokerDown", "billing"), ("CeleryBrokerDown", "shop")]
     eventually(lambda: post.alertmanager.suppressed() == down)
-    post.send("RedisReadOnly", "critical", redis="results@main", job="other")
-    post.send("RedisReadOnly", "critical", redis="broker@main", job="other", cluster="other")
-    post.send("RedisReadOnly", "critical", redis="broker@main", job="other")
-    stalled = [("CeleryQueueStalled", "billing"), ("CeleryQueueStalled", "shop")]
-    eventually(lambda: post.alertmanager.suppressed() == [*down, *stalled])
 
 
 def test_mail_is_readable(tmp_path: Path) -> None:
