@@ -97,6 +97,18 @@ def test_a_reply_cut_short(programs: Programs) -> None:
         costs_its_own(watching(programs, f"redis://127.0.0.1:{port}"), {"closed"})
 
 
+def test_a_broker_that_never_answers(programs: Programs) -> None:
+    """Until the subscription is open or has failed, the exporter is not ready, and the page knows nothing of events."""
+    with answering(None) as port:
+        broker = f"redis://127.0.0.1:{port}"
+        exporter = programs.exporter("--broker-url", broker, "--scrape.deadline=1s", "--events.idle-timeout=60s")
+        ready = exporter.get("/-/ready")
+        assert 503 == ready.status
+        assert "Event stream: starting" in ready.text
+        health = json.loads(exporter.get("/api/v1/status").body)["health"]
+        assert {"subject": "Event stream", "state": "unknown", "reason": "no events are received: starting"} in health
+
+
 def test_a_server_that_never_answers(programs: Programs) -> None:
     """A server that accepts connections but does not reply delays a scrape by at most the deadline."""
     with answering(None) as port:

@@ -124,9 +124,9 @@ class Lab:
         """Process a task-cancelled."""
         self.tasks.fold_cancelled(TaskCancelled(uuid, self.start + at, W1))
 
-    def online(self, worker: str = W1, pid: int = 1) -> None:
-        """Process a worker-online of the current time."""
-        self.workers.fold_online(WorkerOnline(worker, self.clock.epoch, pid, 2.0, 0, 0, (0.1, 0.2, 0.3)))
+    def online(self, worker: str = W1, pid: int = 1, processed: int = 0, active: int = 0) -> None:
+        """Process a worker-online of the current time: of a new process, or of one that connects again."""
+        self.workers.fold_online(WorkerOnline(worker, self.clock.epoch, pid, 2.0, active, processed, (0.1, 0.2, 0.3)))
 
     def beat(
         self, processed: int | None = 0, active: int | None = 0, worker: str = W1, pid: int = 1, skew: float = 0

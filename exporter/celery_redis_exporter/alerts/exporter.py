@@ -8,15 +8,17 @@ def _gone(matcher: str = "") -> str:
     return f"up{matcher} == 0 and on (@{{target}}, instance) last_over_time(celery_exporter_build_info[14d])"
 
 
+GONE = _gone()
+
+
 def _missing(by: str, matcher: str, unless: str = "") -> str:
     """Return the exporters of the last day of which none with the same labels ``by`` is left, if none is down."""
     return (
         f"(max by ({BY}) (last_over_time(celery_exporter_build_info{matcher}[1d]))"
-        f" unless on ({by}) (max by ({by}) (celery_exporter_build_info) or max by ({by}) ({_gone()})){unless})"
+        f" unless on ({by}) (max by ({by}) (celery_exporter_build_info) or max by ({by}) ({GONE})){unless})"
     )
 
 
-GONE = _gone()
 APPLICATION, NO_APPLICATION = '{application!=""}', '{application=""}'
 FOR_ALL = (
     f" unless on ({TARGET}) (max by ({TARGET}) (celery_exporter_build_info{NO_APPLICATION})"

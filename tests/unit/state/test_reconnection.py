@@ -4,7 +4,7 @@
 import pytest
 
 from celery_redis_exporter.catalog import tasks as rows
-from celery_redis_exporter.records.events import TaskFailed, WorkerOnline
+from celery_redis_exporter.records.events import TaskFailed
 from tests.support.lab import W1, W2, Lab
 
 
@@ -21,11 +21,6 @@ def execute(lab: Lab, uuid: str = "a") -> None:
     lab.started(uuid, 0.2)
 
 
-def back(lab: Lab, processed: int, active: int, pid: int = 1) -> None:
-    """Let the first worker connect again."""
-    lab.workers.fold_online(WorkerOnline(W1, lab.clock.epoch, pid, 2.0, active, processed, None))
-
-
 def running(lab: Lab) -> object:
     """Return how many executions run."""
     return lab.value(rows.TASKS_RUNNING, "t", "q")
@@ -38,7 +33,7 @@ def test_a_worker_that_reconnects_goes_on(lab: Lab) -> None:
     lab.beat(1, 1)
     lab.offline()
     assert 0 == running(lab)
-    back(lab, 1, 1)
+    lab.online(processed=1, active=1)
     assert 1 == running(lab)
     lab.tasks.refresh()
     assert lab.start + 0.2 == lab.value(rows.TASK_OLDEST_STARTED, "t")
@@ -67,10 +62,10 @@ def test_what_ended_while_a_worker_was_away(lab: Lab) -> None:
     lab.beat(2, 2)
     lab.offline()
     lab.succeeded("a", 1)
-    back(lab, 2, 1)
+    lab.online(processed=2, active=1)
     assert 1 == running(lab)
     lab.offline()
-    back(lab, 2, 0)
+    lab.online(processed=2)
     assert 0 == running(lab)
     lab.beat(3, 1)
     assert 0 == running(lab)  # What runs now is something else.
@@ -83,13 +78,13 @@ def test_another_process_does_not_go_on(lab: Lab) -> None:
     execute(lab)
     lab.beat(1, 1)
     lab.offline()
-    back(lab, 0, 1)
+    lab.online(active=1)
     assert 0 == running(lab)
     lab.beat(1, 1)
     assert 0 == running(lab)
     execute(lab, "b")
     lab.offline()
-    back(lab, 5, 1, pid=2)
+    lab.online(pid=2, processed=5, active=1)
     assert 0 == running(lab)
 
 
@@ -129,6 +124,22 @@ def test_a_retry_of_a_redelivered_task(lab: Lab, retry_first: bool) -> None:  # 
     assert {"success": 1, "retry": 1} == lab.ends()
     assert (0, 0) == (lab.value(rows.TASKS_WAITING, "t", "q"), running(lab))
     assert (1, 1.0) == lab.observations(rows.TASK_WAIT, "t", "q")
+
+
+def test_a_broadcast_is_started_by_each_worker(lab: Lab) -> None:
+    """A worker starts the Broadcast that it holds before its retry, although another worker has started it."""
+    lab.online(W1)
+    lab.online(W2, 2)
+    lab.sent("a", 0, queue="bcast.1")
+    for worker in (W1, W2):
+        lab.received("a", 1, worker=worker)
+    lab.advance(2)
+    lab.started("a", 2, worker=W2)
+    lab.sent("a", 3, queue="bcast.1", retries=1)
+    lab.received("a", 4, worker=W1, retries=1)
+    lab.started("a", 10, worker=W1)
+    (queue,) = lab.tasks.names.by_name["t"].queues
+    assert (2, 12.0) == lab.observations(rows.TASK_WAIT, "t", queue)
 
 
 def test_a_clock_that_is_set_back_before_a_retry_starts(lab: Lab) -> None:
@@ -182,6 +193,19 @@ def test_a_task_is_as_old_as_its_last_publication(lab: Lab) -> None:
     assert 1 == running(lab)
     lab.succeeded("a", 172_810)
     assert {"success": 2} == lab.ends()
+
+
+def test_a_task_that_is_used_again_hides_no_older_ones(lab: Lab) -> None:
+    """Tasks that were first seen after an id that is used again are forgotten by their own age."""
+    lab.tasks.set_time(lab.clock.monotonic())
+    for uuid in ("a", "b"):
+        lab.sent(uuid, 0)
+    lab.clock.advance(172_790)
+    lab.tasks.set_time(lab.clock.monotonic())
+    lab.sent("a", 172_790, retries=1)
+    lab.clock.advance(20)
+    lab.tasks.sweep(lab.clock.monotonic())
+    assert ["a"] == list(lab.tasks.tracked)
 
 
 def test_failures_of_an_unregistered_task_are_deferred_together(lab: Lab) -> None:
